@@ -1,0 +1,166 @@
+// The filesystem without libfuse: what the kernel may ask, by inode number and handle, answered through a RemoteFs.
+// fs/fuse decodes a request, calls one method here and replies; nothing above or below knows FUSE and the server at
+// once.
+//
+// Threading: every method may be called from any thread at any time. Methods that take an OpContext may block until the
+// answer, the deadline or the cancellation; the others never wait for the network. No lock is held across a call to the
+// RemoteFs.
+//
+// Lookup counts: every Entry that is returned (also inside Created, and each entry that a DirectorySink accepted with
+// its inode) counts one lookup on its inode, given back through Forget(), as the kernel does it (fuse_lowlevel.h,
+// forget).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "transport/base/op_context.h"
+#include "transport/base/result.h"
+#include "transport/remote_fs.h"
+
+namespace bt {
+
+enum class InodeNo : std::uint64_t {};
+inline constexpr InodeNo kRootInode{1};  // FUSE_ROOT_ID
+
+enum class FileHandle : std::uint64_t {};
+enum class DirectoryHandle : std::uint64_t {};
+
+// Absolute symlinks that leave the mounted root must not lead into the user's own machine (SEMANTICS.md).
+enum class SymlinkPolicy {
+  kContained,  // inside the root: rewritten relative; outside: shown so that following it fails
+  kRaw,        // the server's text as it is
+};
+
+enum class OwnerMap {
+  kUser,    // what the remote user owns is shown as owned by the mounting user, and the other way round
+  kServer,  // the server's numbers as they are
+};
+
+struct FilesystemOptions {
+  RemotePath root;  // what is mounted, canonical
+  uid_t uid = 0;    // the mounting user, or -o uid=
+  gid_t gid = 0;
+  std::uint32_t remote_uid = 0;  // the user that the server runs as
+  std::uint32_t remote_gid = 0;
+  OwnerMap owner_map = OwnerMap::kUser;
+  std::optional<mode_t> umask;  // -o umask=: permission bits taken away from what is shown
+  SymlinkPolicy symlinks = SymlinkPolicy::kContained;
+  bool read_only = false;
+  std::chrono::milliseconds attribute_ttl{1000};  // how long the kernel may keep attributes and entries
+  std::uint64_t dirty_limit = 64ULL << 20U;       // bytes accepted from programs and not yet acknowledged, whole mount
+  unsigned write_threads = 16;                    // writes on their way at the same time
+};
+
+struct Entry {
+  InodeNo inode{};
+  struct stat attributes {};
+  std::chrono::milliseconds ttl{0};  // of the name and of the attributes
+};
+
+struct AttributesReply {
+  struct stat attributes {};
+  std::chrono::milliseconds ttl{0};
+};
+
+struct OpenReply {
+  FileHandle handle{};
+  bool keep_cache = false;  // the kernel's cached pages are still those of the file
+};
+
+struct CreateReply {
+  Entry entry;
+  OpenReply open;
+};
+
+// What setattr(2) asks for, as FUSE_SETATTR carries it.
+struct SetAttributesRequest {
+  std::optional<std::uint64_t> size;
+  std::optional<mode_t> permissions;  // 07777
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  enum class TimeKind { kOmit, kNow, kSet };
+  struct Time {
+    TimeKind kind = TimeKind::kOmit;
+    struct timespec value {};
+  };
+  Time atime;
+  Time mtime;
+};
+
+class DirectorySink {
+ public:
+  virtual ~DirectorySink() = default;
+  // Both return false when the reply is full: the entry was not taken. `next` is the offset to continue from.
+  virtual bool Add(std::string_view name, const struct stat& attributes, off_t next) = 0;
+  virtual bool AddWithLookup(std::string_view name, const Entry& entry, off_t next) = 0;
+};
+
+class Filesystem {
+ public:
+  // `remote` must outlive the filesystem.
+  Filesystem(RemoteFs& remote, FilesystemOptions options);
+  ~Filesystem();  // closes what is open without waiting for the server; call FlushAll() first
+  Filesystem(const Filesystem&) = delete;
+  Filesystem& operator=(const Filesystem&) = delete;
+
+  // Names and attributes.
+  Result<Entry> Lookup(const OpContext& ctx, InodeNo parent, std::string_view name);  // 1 RT
+  void Forget(InodeNo inode, std::uint64_t lookups);
+  Result<AttributesReply> GetAttributes(const OpContext& ctx, InodeNo inode,
+                                        std::optional<FileHandle> handle);  // <= 1 RT
+  Result<AttributesReply> SetAttributes(const OpContext& ctx, InodeNo inode, const SetAttributesRequest& request,
+                                        std::optional<FileHandle> handle);
+  // access(2) by mode bits: `mask` is R_OK | W_OK | X_OK or F_OK.
+  Status Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid);
+  Result<FsStats> StatFs(const OpContext& ctx);
+
+  // The tree.
+  Result<std::string> ReadLink(const OpContext& ctx, InodeNo inode);
+  Result<Entry> MakeSymlink(const OpContext& ctx, InodeNo parent, std::string_view name, std::string_view target);
+  Result<Entry> MakeNode(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode);  // regular only
+  Result<Entry> MakeDirectory(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode);
+  Status Unlink(const OpContext& ctx, InodeNo parent, std::string_view name);
+  Status RemoveDirectory(const OpContext& ctx, InodeNo parent, std::string_view name);
+  Status Rename(const OpContext& ctx, InodeNo parent, std::string_view name, InodeNo new_parent,
+                std::string_view new_name, RenameMode mode);
+  Result<Entry> Link(const OpContext& ctx, InodeNo inode, InodeNo new_parent, std::string_view new_name);
+
+  // Files. `flags` are open(2)'s O_ bits.
+  Result<OpenReply> Open(const OpContext& ctx, InodeNo inode, int flags);
+  Result<CreateReply> Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode, int flags);
+  // Bytes read; fewer than asked only at the end of the file.
+  Result<std::size_t> Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
+  // Accepts all bytes or none. The server's answer comes with a later Write, Flush or Sync of the handle.
+  Status Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<const std::byte> bytes);
+  // close(2): every write of the handle acknowledged by the server, and its first error reported.
+  Status Flush(const OpContext& ctx, FileHandle handle);
+  Status Sync(const OpContext& ctx, FileHandle handle);
+  void Release(FileHandle handle);
+  Result<std::uint64_t> CopyRange(const OpContext& ctx, FileHandle from, std::uint64_t from_offset, FileHandle to,
+                                  std::uint64_t to_offset, std::uint64_t length);
+
+  // Directories. A handle lists one snapshot, taken at the first read and again after a rewind to offset 0.
+  Result<DirectoryHandle> OpenDirectory(const OpContext& ctx, InodeNo inode);
+  Status ReadDirectory(const OpContext& ctx, DirectoryHandle handle, off_t offset, bool with_lookups,
+                       DirectorySink& sink);
+  void ReleaseDirectory(DirectoryHandle handle);
+
+  // Sends and awaits every unwritten byte of the mount; the first error. Before unmounting.
+  Status FlushAll(const OpContext& ctx);
+  std::uint64_t unwritten_bytes() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bt
