@@ -1,0 +1,69 @@
+// The command line: text to value (parse), then rules between values (validate). Pure: reads no file, no environment.
+//
+// Threading: plain values.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "fs/filesystem.h"
+#include "transport/base/result.h"
+
+namespace bt::app {
+
+struct MountOptions {
+  std::string target;                                // as typed: "abc1234/1:/mnt/ckpts"
+  std::optional<std::filesystem::path> mount_point;  // default: ~/baseten/<job>/<node>
+  std::optional<std::string> node;
+  std::optional<std::string> remote;
+
+  bool foreground = false;
+  bool debug = false;
+  std::chrono::milliseconds timeout{30'000};  // 0: none
+
+  SymlinkPolicy symlinks = SymlinkPolicy::kContained;
+  OwnerMap owner_map = OwnerMap::kUser;
+
+  // -o words.
+  bool read_only = false;
+  bool allow_other = false;
+  bool default_permissions = false;
+  bool nonempty = false;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<mode_t> umask;
+  std::optional<std::string> fsname;
+  std::vector<std::string> kernel_words;  // handed to the kernel as they are: noexec, noatime, ...
+};
+
+struct UnmountOptions {
+  std::filesystem::path mount_point;
+  bool force = false;
+};
+
+struct DemoOptions {
+  bool foreground = false;
+};
+
+// Print `text` and leave with `code`: --help, --version.
+struct PrintAndExit {
+  std::string text;
+  int code = 0;
+};
+
+using Command = std::variant<MountOptions, UnmountOptions, DemoOptions, PrintAndExit>;
+
+// kConfig with a sentence for the user when the words are not understood.
+Result<Command> ParseCommandLine(int argc, const char* const* argv);
+
+// One "-o" argument: comma-separated mount(8) words, as in /etc/fstab. Words that only mount(8) and systemd need are
+// accepted and dropped; unknown words are refused by name.
+Status ApplyMountWords(std::string_view words, MountOptions& options);
+
+}  // namespace bt::app
