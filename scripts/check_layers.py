@@ -38,7 +38,6 @@ VENDORS = [
     (r"curl/.*", "libcurl", ["transport/access"]),
     (r"openssl/.*", "OpenSSL", ["transport/access", "transport/ssh"]),
     (r"CLI/.*", "CLI11", ["fs/app"]),
-    (r"(ini|INIReader)\.h", "inih", ["transport/access"]),
     (r"nlohmann/.*", "nlohmann-json", ["transport/access", "fs/app"]),
     (r"xxh\w*\.h", "xxHash", ["transport", "cache", "fs"]),
     (r"(gtest|gmock|benchmark)/.*", "the test libraries", []),

@@ -36,7 +36,7 @@ esac
 readonly llvm next_release
 
 readonly build_packages=(g++ cmake ninja-build pkg-config python3 dpkg-dev ca-certificates
-  libfuse3-dev libssl-dev libcurl4-openssl-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libinih-dev
+  libfuse3-dev libssl-dev libcurl4-openssl-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
   libxxhash-dev libgtest-dev libbenchmark-dev)
 # The demo's stand-in of the service runs real sshd processes of its own.
 readonly demo_packages=(fuse3 openssh-client openssh-server openssh-sftp-server libnss-wrapper)

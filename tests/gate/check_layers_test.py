@@ -58,7 +58,6 @@ class CheckLayersTest(unittest.TestCase):
                                      ("transport/sftp/x.cc", "openssl/ssl.h", "OpenSSL"),
                                      ("cache/x.cc", "nlohmann/json.hpp", "nlohmann-json"),
                                      ("transport/x.cc", "CLI/CLI.hpp", "CLI11"),
-                                     ("fs/app/x.cc", "INIReader.h", "inih"),
                                      ("fs/fuse/x.cc", "xxhash.h", "xxHash"),
                                      ("fs/app/x.cc", "gtest/gtest.h", "the test libraries")]:
             self.assert_refuses(path, f"#include <{header}>\n", f"{path}:1 includes <{header}>: {vendor} belongs to")

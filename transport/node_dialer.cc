@@ -1,0 +1,111 @@
+#include "transport/node_dialer.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace bt {
+
+DialerOptions DialerOptions::From(const access::Environment& environment) {
+  DialerOptions options;
+  options.api.http.ca = access::CaLocations::From(environment);
+  options.proxy.ca = options.api.http.ca;
+  options.proxy.insecure = environment.Flag("BASETEN_SSH_PROXY_INSECURE");
+  return options;
+}
+
+Result<std::unique_ptr<ssh::KeyPair>> ChooseKeyPair(const access::Environment& environment) {
+  auto loaded = ssh::KeyPair::Load(environment.SshDirectory());
+  if (loaded.ok() || loaded.error().code != Code::kNotFound) {
+    return loaded;
+  }
+  return ssh::KeyPair::Generate();
+}
+
+NodeDialer::NodeDialer(access::Target target, access::Credentials credentials, std::unique_ptr<ssh::KeyPair> key_pair,
+                       DialerOptions options)
+    : target_(std::move(target)),
+      key_pair_(std::move(key_pair)),
+      options_(std::move(options)),
+      api_(std::move(credentials), options_.api) {}
+
+Result<DialedNode> NodeDialer::Dial(const OpContext& ctx) {
+  const access::Grant grant = TRY(Sign(ctx));
+
+  Result<std::unique_ptr<ByteStream>> stream = access::OpenProxyStream(ctx, grant, options_.proxy);
+  if (!stream.ok()) {
+    return In(std::move(stream).error(), "connecting to the proxy");
+  }
+  const ssh::SshLogin login{target_.ssh_user(), *key_pair_, grant.certificate};
+  auto connection = ssh::SshConnection::Open(ctx, std::move(stream).value(), login, options_.ssh);
+  if (!connection.ok()) {
+    return In(std::move(connection).error(), "SSH login");
+  }
+  auto channel = (*connection)->OpenSftp(ctx);
+  if (!channel.ok()) {
+    return In(std::move(channel).error(), "opening SFTP");
+  }
+  auto fs = sftp::SftpFs::Open(ctx, std::move(channel).value());
+  if (!fs.ok()) {
+    return In(std::move(fs).error(), "greeting the SFTP server");
+  }
+  ssh::HostKey host_key = (*connection)->host_key();
+  return DialedNode{std::move(fs).value(), std::move(connection).value(), std::move(host_key), grant.expires_at};
+}
+
+Result<access::JobInfo> NodeDialer::FindJob(const OpContext& ctx) {
+  if (target_.kind == access::Target::Kind::kModel) {
+    return Error{Code::kInvalid, fmt::format("{} is no training job", target_.display_name()), "dial.no-job",
+                 Fate::kNotSent};
+  }
+  Result<access::JobInfo> job = api_.FindJob(ctx, target_);
+  if (!job.ok()) {
+    return In(std::move(job).error(), "looking up the job");
+  }
+  const MutexLock lock(mutex_);
+  project_id_ = job->project_id;
+  return job;
+}
+
+Result<access::Grant> NodeDialer::Sign(const OpContext& ctx) {
+  std::string project;
+  if (target_.kind == access::Target::Kind::kTrainingJob) {
+    project = TRY(ProjectId(ctx));
+  }
+  Result<access::Grant> grant = api_.Sign(ctx, target_, project, key_pair_->public_key_line());
+  if (grant.ok()) {
+    return grant;
+  }
+  if (grant.error().code == Code::kNotRunning) {
+    // The sign call does not say which state the job is in; the search does.
+    TRY(CheckRunningNow(ctx));
+  }
+  return In(std::move(grant).error(), "asking for a certificate");
+}
+
+Result<std::string> NodeDialer::ProjectId(const OpContext& ctx) {
+  {
+    const MutexLock lock(mutex_);
+    if (!project_id_.empty()) {
+      return project_id_;
+    }
+  }
+  const access::JobInfo job = TRY(FindJob(ctx));
+  TRY(access::CheckRunning(job));
+  return job.project_id;
+}
+
+Status NodeDialer::CheckRunningNow(const OpContext& ctx) {
+  const Result<access::JobInfo> job = FindJob(ctx);
+  if (!job.ok()) {
+    return {};  // the refusal in hand says more than a failed second look
+  }
+  return access::CheckRunning(*job);
+}
+
+Error NodeDialer::In(Error error, std::string_view step) const {
+  error.fate = Fate::kNotSent;  // nothing of the user's was on its way yet
+  return std::move(error).Within(fmt::format("{} ({})", target_.display_name(), step));
+}
+
+}  // namespace bt

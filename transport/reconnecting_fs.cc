@@ -1,0 +1,332 @@
+#include "transport/reconnecting_fs.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "transport/reconnecting_file.h"
+
+namespace bt {
+namespace {
+
+// An operation that is sent again after a look said "not done" may meet its own first execution, which the old
+// connection's server still had in its pipe. These answers then mean "look once more", not failure.
+bool MayBeOurOwnDoing(Operation operation, Code code) {
+  switch (operation) {
+    case Operation::kRemoveFile:
+    case Operation::kRemoveDirectory:
+    case Operation::kRename:
+    case Operation::kRenameNoReplace:
+      return code == Code::kNotFound || code == Code::kExists;
+    case Operation::kMakeDirectory:
+    case Operation::kMakeSymlink:
+    case Operation::kMakeHardLink:
+    case Operation::kCreateExclusive:
+      return code == Code::kExists;
+    default:
+      return false;
+  }
+}
+
+Error UnknownOutcome(Operation operation) {
+  return Error{Code::kFailure,
+               fmt::format("the link was lost during {} and the server's side does not tell whether it was done",
+                           OperationName(operation)),
+               "reconnect.unknown-outcome", Fate::kUnknown};
+}
+
+}  // namespace
+
+template <typename Call>
+auto ReconnectingFs::Repeat(const OpContext& ctx, Operation operation, Call call)
+    -> decltype(call(std::declval<RemoteFs&>())) {
+  for (int lost = 0;; ++lost) {
+    const Connection connection = TRY(link_.Acquire(ctx));
+    auto result = call(connection.session->fs());
+    if (result.ok() || Decide(operation, result.error(), lost) == Verdict::kGiveUp) {
+      return result;
+    }
+    link_.ReportLost(connection.generation, result.error());
+  }
+}
+
+Status ReconnectingFs::Mutate(const OpContext& ctx, Operation operation,
+                              const std::function<Status(const Connection&)>& call, const Look& look) {
+  bool sent_before = false;
+  std::uint64_t container = 0;
+  for (int lost = 0;; ++lost) {
+    const Connection connection = TRY(link_.Acquire(ctx));
+    if (sent_before && container != connection.container) {
+      return Error{Code::kStale, "another container answers now; whether the old one did this is not known",
+                   "reconnect.container", Fate::kUnknown};
+    }
+    container = connection.container;
+    Status status = call(connection);
+    if (status) {
+      return status;
+    }
+    const Verdict verdict = Decide(operation, status.error(), lost);
+    const bool own_doing = sent_before && MayBeOurOwnDoing(operation, status.error().code);
+    if (verdict == Verdict::kGiveUp && !own_doing) {
+      return status;
+    }
+    if (verdict != Verdict::kGiveUp) {
+      link_.ReportLost(connection.generation, status.error());
+    }
+    if (verdict == Verdict::kRetry) {
+      continue;
+    }
+    switch (TRY(look())) {
+      case Outcome::kDone:
+        return {};
+      case Outcome::kNotDone:
+        if (own_doing) {
+          return status;
+        }
+        sent_before = true;
+        continue;
+      case Outcome::kCannotTell:
+        return UnknownOutcome(operation);
+    }
+  }
+}
+
+Result<std::optional<Attributes>> ReconnectingFs::LookAt(const OpContext& ctx, const RemotePath& path) {
+  auto attributes = Lstat(ctx, path);
+  if (attributes) {
+    return std::optional<Attributes>(*attributes);
+  }
+  if (attributes.error().code == Code::kNotFound) {
+    return std::optional<Attributes>();
+  }
+  return std::move(attributes).error();
+}
+
+Result<Attributes> ReconnectingFs::Lstat(const OpContext& ctx, const RemotePath& path) {
+  return Repeat(ctx, Operation::kLstat, [&](RemoteFs& fs) { return fs.Lstat(ctx, path); });
+}
+
+Result<Attributes> ReconnectingFs::Stat(const OpContext& ctx, const RemotePath& path) {
+  return Repeat(ctx, Operation::kStat, [&](RemoteFs& fs) { return fs.Stat(ctx, path); });
+}
+
+Status ReconnectingFs::SetAttributes(const OpContext& ctx, const RemotePath& path, const AttributeChange& change) {
+  Status changed =
+      Repeat(ctx, Operation::kSetAttributes, [&](RemoteFs& fs) { return fs.SetAttributes(ctx, path, change); });
+  if (changed) {
+    PathChanged(path, change);
+  }
+  return changed;
+}
+
+Result<std::vector<DirEntry>> ReconnectingFs::ReadDirectory(const OpContext& ctx, const RemotePath& path) {
+  // A listing that was cut is begun anew: the caller sees one whole snapshot or an error.
+  return Repeat(ctx, Operation::kReadDirectory, [&](RemoteFs& fs) { return fs.ReadDirectory(ctx, path); });
+}
+
+Result<std::string> ReconnectingFs::ReadLink(const OpContext& ctx, const RemotePath& path) {
+  return Repeat(ctx, Operation::kReadLink, [&](RemoteFs& fs) { return fs.ReadLink(ctx, path); });
+}
+
+Result<FsStats> ReconnectingFs::StatFs(const OpContext& ctx, const RemotePath& path) {
+  return Repeat(ctx, Operation::kStatFs, [&](RemoteFs& fs) { return fs.StatFs(ctx, path); });
+}
+
+Result<RemotePath> ReconnectingFs::RealPath(const OpContext& ctx, std::string_view text) {
+  return Repeat(ctx, Operation::kRealPath, [&](RemoteFs& fs) { return fs.RealPath(ctx, text); });
+}
+
+Status ReconnectingFs::MakeSymlink(const OpContext& ctx, const RemotePath& path, std::string_view target) {
+  return Mutate(
+      ctx, Operation::kMakeSymlink, [&](const Connection& c) { return c.session->fs().MakeSymlink(ctx, path, target); },
+      [&]() -> Result<Outcome> {
+        const auto there = TRY(LookAt(ctx, path));
+        if (!there) {
+          return Outcome::kNotDone;
+        }
+        if (!there->is_symlink()) {
+          return Outcome::kCannotTell;
+        }
+        return TRY(ReadLink(ctx, path)) == target ? Outcome::kDone : Outcome::kCannotTell;
+      });
+}
+
+Status ReconnectingFs::MakeDirectory(const OpContext& ctx, const RemotePath& path, std::uint32_t permissions) {
+  return Mutate(
+      ctx, Operation::kMakeDirectory,
+      [&](const Connection& c) { return c.session->fs().MakeDirectory(ctx, path, permissions); },
+      [&]() -> Result<Outcome> {
+        const auto there = TRY(LookAt(ctx, path));
+        if (!there) {
+          return Outcome::kNotDone;
+        }
+        // The kernel asked only because the name was free; an empty directory there is taken for ours.
+        if (!there->is_directory()) {
+          return Outcome::kCannotTell;
+        }
+        return TRY(ReadDirectory(ctx, path)).empty() ? Outcome::kDone : Outcome::kCannotTell;
+      });
+}
+
+Status ReconnectingFs::RemoveFile(const OpContext& ctx, const RemotePath& path) {
+  Status removed = Mutate(
+      ctx, Operation::kRemoveFile, [&](const Connection& c) { return c.session->fs().RemoveFile(ctx, path); },
+      [&]() -> Result<Outcome> { return TRY(LookAt(ctx, path)) ? Outcome::kNotDone : Outcome::kDone; });
+  if (removed) {
+    PathRemoved(path);
+  }
+  return removed;
+}
+
+Status ReconnectingFs::RemoveDirectory(const OpContext& ctx, const RemotePath& path) {
+  return Mutate(
+      ctx, Operation::kRemoveDirectory, [&](const Connection& c) { return c.session->fs().RemoveDirectory(ctx, path); },
+      [&]() -> Result<Outcome> { return TRY(LookAt(ctx, path)) ? Outcome::kNotDone : Outcome::kDone; });
+}
+
+Status ReconnectingFs::Rename(const OpContext& ctx, const RemotePath& from, const RemotePath& to, RenameMode mode) {
+  const Operation operation = mode == RenameMode::kReplace ? Operation::kRename : Operation::kRenameNoReplace;
+  Status renamed = Mutate(
+      ctx, operation, [&](const Connection& c) { return c.session->fs().Rename(ctx, from, to, mode); },
+      [&]() -> Result<Outcome> {
+        if (TRY(LookAt(ctx, from))) {
+          return Outcome::kNotDone;
+        }
+        return TRY(LookAt(ctx, to)) ? Outcome::kDone : Outcome::kCannotTell;
+      });
+  if (renamed) {
+    PathsMoved(from, to);
+  }
+  return renamed;
+}
+
+Status ReconnectingFs::MakeHardLink(const OpContext& ctx, const RemotePath& existing, const RemotePath& path) {
+  return Mutate(
+      ctx, Operation::kMakeHardLink,
+      [&](const Connection& c) { return c.session->fs().MakeHardLink(ctx, existing, path); },
+      [&]() -> Result<Outcome> {
+        const auto there = TRY(LookAt(ctx, path));
+        if (!there) {
+          return Outcome::kNotDone;
+        }
+        const auto original = TRY(LookAt(ctx, existing));
+        return original && *original == *there ? Outcome::kDone : Outcome::kCannotTell;
+      });
+}
+
+Result<OpenedFile> ReconnectingFs::Open(const OpContext& ctx, const RemotePath& path, const OpenFlags& flags,
+                                        std::uint32_t permissions) {
+  const bool exclusive = flags.create && flags.exclusive;
+  OpenedOn on =
+      TRY(exclusive ? CreateExclusive(ctx, path, flags, permissions) : OpenRepeatedly(ctx, path, flags, permissions));
+  const Attributes attributes = on.opened.attributes;
+  return OpenedFile{std::make_unique<ReconnectingFile>(*this, path, flags, on.connection, std::move(on.opened)),
+                    attributes};
+}
+
+Result<ReconnectingFs::OpenedOn> ReconnectingFs::OpenRepeatedly(const OpContext& ctx, const RemotePath& path,
+                                                                const OpenFlags& flags, std::uint32_t permissions) {
+  for (int lost = 0;; ++lost) {
+    const Connection connection = TRY(link_.Acquire(ctx));
+    auto opened = connection.session->fs().Open(ctx, path, flags, permissions);
+    if (opened) {
+      return OpenedOn{connection, std::move(opened).value()};
+    }
+    if (Decide(Operation::kOpen, opened.error(), lost) == Verdict::kGiveUp) {
+      return std::move(opened).error();
+    }
+    link_.ReportLost(connection.generation, opened.error());
+  }
+}
+
+Result<ReconnectingFs::OpenedOn> ReconnectingFs::CreateExclusive(const OpContext& ctx, const RemotePath& path,
+                                                                 const OpenFlags& flags, std::uint32_t permissions) {
+  std::optional<OpenedOn> created;
+  Status made = Mutate(
+      ctx, Operation::kCreateExclusive,
+      [&](const Connection& connection) -> Status {
+        created = OpenedOn{connection, TRY(connection.session->fs().Open(ctx, path, flags, permissions))};
+        return {};
+      },
+      [&]() -> Result<Outcome> {
+        const auto there = TRY(LookAt(ctx, path));
+        if (!there) {
+          return Outcome::kNotDone;
+        }
+        // The kernel asked only because the name was free; an empty file with no more than the permissions asked for
+        // is taken for ours.
+        const bool ours = there->is_regular() && there->size == 0 && (there->mode & 07777U & ~permissions) == 0;
+        return ours ? Outcome::kDone : Outcome::kCannotTell;
+      });
+  TRY(std::move(made));
+  if (created) {
+    return std::move(*created);
+  }
+  OpenFlags existing = flags;
+  existing.create = false;
+  existing.exclusive = false;
+  return OpenRepeatedly(ctx, path, existing, permissions);
+}
+
+Result<std::uint64_t> ReconnectingFs::CopyRange(const OpContext& ctx, RemoteFile& from, std::uint64_t from_offset,
+                                                RemoteFile& to, std::uint64_t to_offset, std::uint64_t length) {
+  // Every file that this object hands out is one of its own kind.
+  auto& source = static_cast<ReconnectingFile&>(from);
+  auto& target = static_cast<ReconnectingFile&>(to);
+  for (int lost = 0;; ++lost) {
+    const Connection connection = TRY(link_.Acquire(ctx));
+    auto copied = [&]() -> Result<std::uint64_t> {
+      const ReconnectingFile::Handle source_handle = TRY(source.AcquireOn(ctx, connection));
+      const ReconnectingFile::Handle target_handle = TRY(target.AcquireOn(ctx, connection));
+      return connection.session->fs().CopyRange(ctx, *source_handle.file, from_offset, *target_handle.file, to_offset,
+                                                length);
+    }();
+    if (copied) {
+      target.Copied(to_offset, *copied);
+      return copied;
+    }
+    if (Decide(Operation::kCopyRange, copied.error(), lost) == Verdict::kGiveUp) {
+      return copied;
+    }
+    link_.ReportLost(connection.generation, copied.error());
+  }
+}
+
+RemoteCapabilities ReconnectingFs::capabilities() const { return link_.capabilities(); }
+
+void ReconnectingFs::Add(ReconnectingFile* file) {
+  MutexLock lock(mutex_);
+  files_.push_back(file);
+}
+
+void ReconnectingFs::Remove(ReconnectingFile* file) {
+  MutexLock lock(mutex_);
+  std::erase(files_, file);
+}
+
+void ReconnectingFs::PathsMoved(const RemotePath& from, const RemotePath& to) {
+  MutexLock lock(mutex_);
+  for (ReconnectingFile* file : files_) {
+    file->Moved(from, to);
+  }
+}
+
+void ReconnectingFs::PathRemoved(const RemotePath& path) {
+  MutexLock lock(mutex_);
+  for (ReconnectingFile* file : files_) {
+    if (file->path() == path) {
+      file->Unlinked();
+    }
+  }
+}
+
+void ReconnectingFs::PathChanged(const RemotePath& path, const AttributeChange& change) {
+  MutexLock lock(mutex_);
+  for (ReconnectingFile* file : files_) {
+    if (file->path() == path) {
+      file->Changed(change);
+    }
+  }
+}
+
+}  // namespace bt

@@ -1,0 +1,42 @@
+// One connection to one container: what a dial yields and what the link keeper watches. And the dialler itself.
+//
+// Threading: any thread, except that destruction is single-threaded as always.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "transport/base/op_context.h"
+#include "transport/remote_fs.h"
+
+namespace bt {
+
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  virtual RemoteFs& fs() = 0;
+
+  // Identity of the container's sshd. Another one after a reconnect means another container.
+  virtual const std::string& host_key() const = 0;
+
+  // False once the connection ended, for whatever reason; never true again.
+  virtual bool alive() const = 0;
+
+  // When bytes last came in. Any byte proves life.
+  virtual TimePoint last_received() const = 0;
+
+  // Ends the connection now; whoever waits on it gets `why`. Does not block.
+  virtual void Abort(const Error& why) = 0;
+};
+
+class Dialer {
+ public:
+  virtual ~Dialer() = default;
+
+  // Blocks until connected, refused, or the context ends. The code of the error tells whether another try is worth it:
+  // kRefused, kNotRunning and kConfig will be the same next time.
+  virtual Result<std::shared_ptr<Session>> Dial(const OpContext& ctx) = 0;
+};
+
+}  // namespace bt
