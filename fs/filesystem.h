@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "transport/base/op_context.h"
 #include "transport/base/result.h"
@@ -55,9 +56,10 @@ struct FilesystemOptions {
   std::optional<mode_t> umask;  // -o umask=: permission bits taken away from what is shown
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   bool read_only = false;
-  std::chrono::milliseconds attribute_ttl{1000};  // how long the kernel may keep attributes and entries
-  std::uint64_t dirty_limit = 64ULL << 20U;       // bytes accepted from programs and not yet acknowledged, whole mount
-  unsigned write_threads = 16;                    // writes on their way at the same time
+  std::chrono::milliseconds attribute_ttl{1000};   // how long the kernel may keep attributes and entries
+  std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
+  unsigned write_threads = 16;                     // writes on their way at the same time
+  std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up
 };
 
 struct Entry {
@@ -96,12 +98,20 @@ struct SetAttributesRequest {
   Time mtime;
 };
 
+// Takes the entries of a listing. An entry given to AddWithLookup with inode 0 carries its type and number only and
+// counts no lookup ("." and "..", and what changed since the listing was taken): the kernel asks when it needs more.
 class DirectorySink {
  public:
   virtual ~DirectorySink() = default;
   // Both return false when the reply is full: the entry was not taken. `next` is the offset to continue from.
   virtual bool Add(std::string_view name, const struct stat& attributes, off_t next) = 0;
   virtual bool AddWithLookup(std::string_view name, const Entry& entry, off_t next) = 0;
+};
+
+// A file with bytes that the server has not acknowledged.
+struct UnwrittenFile {
+  std::string path;  // on the server; the last one known when the file was removed since
+  std::uint64_t bytes = 0;
 };
 
 class Filesystem {
@@ -121,6 +131,7 @@ class Filesystem {
                                         std::optional<FileHandle> handle);
   // access(2) by mode bits: `mask` is R_OK | W_OK | X_OK or F_OK.
   Status Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid);
+  // Of the mounted directory, at most a few seconds old. Zeros when the server cannot tell.
   Result<FsStats> StatFs(const OpContext& ctx);
 
   // The tree.
@@ -141,9 +152,12 @@ class Filesystem {
   Result<std::size_t> Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
   // Accepts all bytes or none. The server's answer comes with a later Write, Flush or Sync of the handle.
   Status Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<const std::byte> bytes);
-  // close(2): every write of the handle acknowledged by the server, and its first error reported.
+  // close(2): every write of the handle acknowledged by the server, and its first error reported, once. The deadline
+  // counts from the last acknowledgement, so that a slow link is not a dead one. An interrupted flush loses nothing.
   Status Flush(const OpContext& ctx, FileHandle handle);
+  // fsync(2): every write of the file acknowledged, then fsync on the server where it is offered.
   Status Sync(const OpContext& ctx, FileHandle handle);
+  // What is unwritten goes on being written; then the server's handle is closed.
   void Release(FileHandle handle);
   Result<std::uint64_t> CopyRange(const OpContext& ctx, FileHandle from, std::uint64_t from_offset, FileHandle to,
                                   std::uint64_t to_offset, std::uint64_t length);
@@ -157,9 +171,12 @@ class Filesystem {
   // Sends and awaits every unwritten byte of the mount; the first error. Before unmounting.
   Status FlushAll(const OpContext& ctx);
   std::uint64_t unwritten_bytes() const;
+  std::vector<UnwrittenFile> unwritten_files() const;
+  // Failed writes that no write, flush or sync has reported, because the file was closed by then.
+  std::uint64_t lost_writes() const;
 
  private:
-  class State;
+  struct State;
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,114 @@
+#include "fs/filesystem.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fs/filesystem_state.h"
+#include "fs/symlink_text.h"
+
+namespace bt {
+
+namespace {
+
+constexpr std::chrono::seconds kStatsLifetime{5};  // programs that show free space ask in a loop
+
+}  // namespace
+
+Filesystem::Filesystem(RemoteFs& remote, FilesystemOptions options)
+    : state_(std::make_unique<State>(remote, std::move(options))) {}
+
+Filesystem::~Filesystem() = default;
+
+Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_options)
+    : remote(remote_fs),
+      options(std::move(filesystem_options)),
+      view(options),
+      inodes(options.root),
+      writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
+                                        .threads = options.write_threads,
+                                        .write_timeout = options.write_timeout}) {}
+
+bool Filesystem::State::reserved(std::string_view name) const {
+  return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;
+}
+
+Result<Name> Filesystem::State::ParseName(std::string_view text) const {
+  if (reserved(text)) {
+    return Error{Code::kPermissionDenied,
+                 "the symbolic link leads out of the mounted directory and is not followed (see --symlinks)",
+                 "fs.symlink-outside"};
+  }
+  return Name::Parse(text);
+}
+
+Status Filesystem::State::CheckWritable() const {
+  if (options.read_only) {
+    return Error{Code::kReadOnly, "the mount is read-only", "fs.read-only"};
+  }
+  return {};
+}
+
+Result<std::shared_ptr<OpenFile>> Filesystem::State::FindFile(FileHandle handle) const {
+  std::shared_ptr<OpenFile> file = files.Find(handle);
+  if (file == nullptr) {
+    return Error{Code::kBadHandle, "not an open file", "fs.bad-handle"};
+  }
+  return file;
+}
+
+Result<std::shared_ptr<Inode>> Filesystem::State::FindInode(InodeNo number) { return TRY(inodes.Pin(number)).share(); }
+
+Result<bool> Filesystem::State::Moved(const OpContext& ctx, InodeNo inode, const RemotePath& path) {
+  TRY(renames.AwaitNone(ctx, path));
+  return TRY(inodes.PathOf(inode)) != path;
+}
+
+struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, std::uint64_t pending_end) const {
+  if (S_ISREG(inode.type())) {
+    // Two readings of what is unwritten, one from before the server was asked and one from now: bytes that were
+    // acknowledged in between may be missing from its answer.
+    attributes.size = std::max({attributes.size, pending_end, writes.PendingEnd(inode.number())});
+  } else if (S_ISLNK(inode.type())) {
+    attributes.size = inode.shown_link_size().value_or(attributes.size);
+  }
+  return view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
+}
+
+Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end) const {
+  return Entry{inode.number(), Show(inode, attributes, pending_end), options.attribute_ttl};
+}
+
+AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& look) const {
+  return AttributesReply{Show(inode, look.attributes, look.pending_end), options.attribute_ttl};
+}
+
+void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }
+
+Result<FsStats> Filesystem::StatFs(const OpContext& ctx) {
+  {
+    MutexLock lock(state_->stats_mutex);
+    if (state_->known_stats && Clock::now() - state_->known_stats->asked_at < kStatsLifetime) {
+      return state_->known_stats->stats;
+    }
+  }
+  const TimePoint asked_at = Clock::now();
+  Result<FsStats> answer = state_->remote.StatFs(ctx, state_->options.root);
+  if (!answer.ok() && answer.error().code == Code::kUnsupported) {
+    // Programs take a failing statfs for a broken mount; zeros say "unknown" to df and to installers alike.
+    answer = FsStats{};
+  }
+  const FsStats stats = TRY(std::move(answer));
+  MutexLock lock(state_->stats_mutex);
+  state_->known_stats = State::KnownStats{stats, asked_at};
+  return stats;
+}
+
+Status Filesystem::FlushAll(const OpContext& ctx) { return state_->writes.FlushAll(ctx); }
+
+std::uint64_t Filesystem::unwritten_bytes() const { return state_->writes.unwritten_bytes(); }
+
+std::vector<UnwrittenFile> Filesystem::unwritten_files() const { return state_->writes.unwritten_files(); }
+
+std::uint64_t Filesystem::lost_writes() const { return state_->writes.lost_writes(); }
+
+}  // namespace bt

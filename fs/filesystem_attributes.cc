@@ -1,0 +1,165 @@
+// Lookup, getattr, setattr, access.
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "fs/filesystem.h"
+#include "fs/filesystem_state.h"
+
+namespace bt {
+
+namespace {
+
+using Request = SetAttributesRequest;
+
+std::int64_t SecondsOf(const Request::Time& time, std::int64_t kept) {
+  switch (time.kind) {
+    case Request::TimeKind::kOmit:
+      return kept;
+    case Request::TimeKind::kNow:
+      return ClampToWire(std::time(nullptr));
+    case Request::TimeKind::kSet:
+      return ClampToWire(time.value.tv_sec);
+  }
+  return kept;
+}
+
+// Owner and times travel in pairs: whether one half of a pair must be asked for first.
+bool NeedsOtherHalf(const Request& request) {
+  return request.uid.has_value() != request.gid.has_value() ||
+         (request.atime.kind == Request::TimeKind::kOmit) != (request.mtime.kind == Request::TimeKind::kOmit);
+}
+
+AttributeChange ChangeOf(const Request& request, const Attributes& now, const AttributeView& view) {
+  AttributeChange change;
+  change.size = request.size;
+  if (request.permissions) {
+    change.permissions = *request.permissions & 07777U;
+  }
+  if (request.uid || request.gid) {
+    change.owner = {.uid = request.uid ? view.RemoteUid(*request.uid) : now.uid,
+                    .gid = request.gid ? view.RemoteGid(*request.gid) : now.gid};
+  }
+  if (request.atime.kind != Request::TimeKind::kOmit || request.mtime.kind != Request::TimeKind::kOmit) {
+    change.times = {.atime = SecondsOf(request.atime, now.atime), .mtime = SecondsOf(request.mtime, now.mtime)};
+  }
+  return change;
+}
+
+}  // namespace
+
+Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::string_view name) {
+  State& state = *state_;
+  const Name wanted = TRY(state.ParseName(name));
+  const InodeTable::Glimpse before = state.inodes.Glance(parent, wanted);
+  const std::uint64_t pending_end = before.inode ? state.writes.PendingEnd(before.inode->number()) : 0;
+  const TimePoint asked_at = Clock::now();
+  const Result<Attributes> found = state.OnPath(
+      ctx, parent, [&](const RemotePath& directory) { return state.remote.Lstat(ctx, directory / wanted); });
+  if (!found.ok()) {
+    if (found.error().code == Code::kNotFound) {
+      state.inodes.GoneUnlessSeenSince(parent, wanted, before);
+    }
+    return found.error();
+  }
+  const std::shared_ptr<Inode> inode = TRY(state.inodes.LookUp(parent, wanted, found->mode & S_IFMT));
+  inode->Saw(asked_at, *found);
+  return state.MakeEntry(*inode, *found, pending_end);
+}
+
+Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode,
+                                                          const OpenFile* file) {
+  Look look;
+  look.pending_end = writes.PendingEnd(inode->number());
+  const TimePoint asked_at = Clock::now();
+  Result<Attributes> answer =
+      file != nullptr ? file->remote().Stat(ctx)
+                      : OnPath(ctx, inode->number(), [&](const RemotePath& path) { return remote.Lstat(ctx, path); });
+  const bool other_type = answer.ok() && (answer->mode & S_IFMT) != inode->type();
+  const bool gone = !answer.ok() && file == nullptr &&
+                    (answer.error().code == Code::kNotFound || answer.error().code == Code::kStale);
+  if (other_type) {
+    answer = Error{Code::kStale, "the file was replaced by one of another type", "fs.type-changed"};
+  }
+  if (other_type || gone) {
+    // Someone on the server took the name away: an open file goes on without it.
+    if (other_type) {
+      inodes.Detach(inode->number());
+    }
+    const std::shared_ptr<OpenFile> open = inode->AnyOpenFile(/*writable=*/false);
+    if (open != nullptr) {
+      answer = open->remote().Stat(ctx);
+    }
+  }
+  look.attributes = TRY(std::move(answer));
+  inode->Saw(asked_at, look.attributes);
+  return look;
+}
+
+Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo inode,
+                                                  std::optional<FileHandle> handle) {
+  State& state = *state_;
+  const InodePin pin = TRY(state.inodes.Pin(inode));
+  const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
+  return state.MakeReply(*pin.inode(), TRY(state.LookAt(ctx, pin.share(), file.get())));
+}
+
+Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo inode, const Request& request,
+                                                  std::optional<FileHandle> handle) {
+  State& state = *state_;
+  TRY(state.CheckWritable());
+  const InodePin pin = TRY(state.inodes.Pin(inode));
+  Inode& target = *pin.inode();
+
+  // The server's handle where the kernel names one that may do it, or where there is no name any more.
+  std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
+  if (file != nullptr && request.size && !file->writable()) {
+    file = nullptr;
+  }
+  if (file == nullptr && state.inodes.detached(inode)) {
+    file = target.AnyOpenFile(/*writable=*/request.size.has_value());
+  }
+
+  // Unwritten bytes would undo a truncation, and move the times after they were set.
+  if (request.size || request.atime.kind != Request::TimeKind::kOmit ||
+      request.mtime.kind != Request::TimeKind::kOmit) {
+    TRY(state.writes.Drain(ctx, inode));
+  }
+  Attributes now;
+  if (NeedsOtherHalf(request)) {
+    now = TRY(state.LookAt(ctx, pin.share(), file.get())).attributes;
+  }
+  const AttributeChange change = ChangeOf(request, now, state.view);
+  if (change.empty()) {
+    return state.MakeReply(target, TRY(state.LookAt(ctx, pin.share(), file.get())));
+  }
+
+  const Status done = file != nullptr ? file->remote().SetAttributes(ctx, change)
+                                      : state.OnPath(ctx, inode, [&](const RemotePath& path) {
+                                          return state.remote.SetAttributes(ctx, path, change);
+                                        });
+  if (!done.ok()) {
+    target.ChangedSomehow();  // some of it may have been done
+    return done.error();
+  }
+  const std::optional<Inode::Sight> sight = target.Changed(change, state.options.attribute_ttl);
+  if (!sight) {
+    return state.MakeReply(target, TRY(state.LookAt(ctx, pin.share(), file.get())));
+  }
+  // What was known a moment ago and what was changed since make the answer, for the rest of its life: no round trip.
+  const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - sight->asked_at);
+  return AttributesReply{state.Show(target, sight->attributes, 0),
+                         std::max(state.options.attribute_ttl - age, std::chrono::milliseconds(0))};
+}
+
+Status Filesystem::Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid) {
+  State& state = *state_;
+  const InodePin pin = TRY(state.inodes.Pin(inode));
+  const std::optional<Inode::Sight> sight = pin.inode()->LastSeen(state.options.attribute_ttl);
+  const Attributes attributes = sight ? sight->attributes : TRY(state.LookAt(ctx, pin.share(), nullptr)).attributes;
+  return state.view.Access(attributes, mask, uid, gid);
+}
+
+}  // namespace bt

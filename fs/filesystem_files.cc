@@ -1,0 +1,185 @@
+// Open files: open, create, read, write, flush, sync, copy.
+#include <fcntl.h>
+
+#include <limits>
+#include <utility>
+
+#include "fs/filesystem.h"
+#include "fs/filesystem_state.h"
+
+namespace bt {
+
+namespace {
+
+OpenFlags FlagsOf(int flags) {
+  OpenFlags wanted;
+  const int mode = flags & O_ACCMODE;
+  wanted.read = mode == O_RDONLY || mode == O_RDWR;
+  wanted.write = mode == O_WRONLY || mode == O_RDWR;
+  wanted.append = wanted.write && (flags & O_APPEND) != 0;
+  wanted.truncate = (flags & O_TRUNC) != 0;
+  return wanted;
+}
+
+// What is sent: truncating is writing, whatever the handle may do afterwards.
+OpenFlags OnTheWire(OpenFlags flags) {
+  flags.write = flags.write || flags.truncate;
+  return flags;
+}
+
+Status CheckRange(std::uint64_t offset, std::uint64_t length) {
+  constexpr auto kEnd = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (offset > kEnd || length > kEnd - offset) {
+    return Error{Code::kTooBig, "beyond the largest possible file", "fs.too-big"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flags) {
+  State& state = *state_;
+  const OpenFlags wanted = FlagsOf(flags);
+  if (wanted.write || wanted.truncate) {
+    TRY(state.CheckWritable());
+  }
+  InodePin pin = TRY(state.inodes.Pin(inode));
+  const std::shared_ptr<Inode> opened_inode = pin.share();
+  if (wanted.truncate) {
+    TRY(state.writes.Drain(ctx, inode));  // bytes written before the truncation must not come after it
+  }
+  const TimePoint asked_at = Clock::now();
+  OpenedFile opened = TRY(state.OnPath(
+      ctx, inode, [&](const RemotePath& path) { return state.remote.Open(ctx, path, OnTheWire(wanted), 0); }));
+  if (wanted.truncate) {
+    opened_inode->ChangedSomehow();
+  } else {
+    opened_inode->Saw(asked_at, opened.attributes);
+  }
+  const FileHandle handle = state.files.NewHandle();
+  const auto file = std::make_shared<OpenFile>(handle, std::move(pin), std::move(opened.file), wanted);
+  opened_inode->Opened(file);
+  state.files.Add(handle, file);
+  return OpenReply{.handle = handle, .keep_cache = false};
+}
+
+Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode,
+                                       int flags) {
+  State& state = *state_;
+  TRY(state.CheckWritable());
+  const Name wanted = TRY(state.ParseName(name));
+  const OpenFlags asked = FlagsOf(flags);
+  bool made = true;
+  const TimePoint asked_at = Clock::now();
+  const auto open_at = [&](const RemotePath& directory) -> Result<OpenedFile> {
+    const RemotePath path = directory / wanted;
+    // Exclusively at first, also when the program does not care: only so is it known whether the file is new, and whose
+    // permissions it has.
+    OpenFlags create = OnTheWire(asked);
+    create.create = true;
+    create.exclusive = true;
+    create.truncate = false;
+    Result<OpenedFile> file = state.remote.Open(ctx, path, create, mode & 07777U);
+    made = file.ok();
+    if (made) {
+      file->attributes = TRY(state.AddMissingPermissions(ctx, path, file->file.get(), file->attributes, mode));
+    } else if ((flags & O_EXCL) == 0 && (file.error().code == Code::kExists || file.error().code == Code::kFailure)) {
+      const InodeTable::Glimpse known = state.inodes.Glance(parent, wanted);
+      if (known.inode && asked.truncate) {
+        TRY(state.writes.Drain(ctx, known.inode->number()));
+      }
+      create.exclusive = false;
+      create.truncate = asked.truncate;
+      file = state.remote.Open(ctx, path, create, mode & 07777U);
+    }
+    return file;
+  };
+  OpenedFile opened = TRY(state.OnPath(ctx, parent, open_at));
+
+  const mode_t type = opened.attributes.mode & S_IFMT;
+  const std::shared_ptr<Inode> inode =
+      TRY(made ? state.inodes.Made(parent, wanted, type) : state.inodes.LookUp(parent, wanted, type));
+  InodePin pin = TRY(state.inodes.Pin(inode->number()));
+  if (!made && asked.truncate) {
+    inode->ChangedSomehow();
+  } else {
+    inode->Saw(asked_at, opened.attributes);
+  }
+  const FileHandle handle = state.files.NewHandle();
+  const auto file = std::make_shared<OpenFile>(handle, std::move(pin), std::move(opened.file), asked);
+  inode->Opened(file);
+  state.files.Add(handle, file);
+  return CreateReply{state.MakeEntry(*inode, opened.attributes, 0), OpenReply{.handle = handle, .keep_cache = false}};
+}
+
+Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset,
+                                     std::span<std::byte> out) {
+  State& state = *state_;
+  const std::shared_ptr<OpenFile> file = TRY(state.FindFile(handle));
+  if (!file->readable()) {
+    return Error{Code::kBadHandle, "not open for reading", "fs.not-readable"};
+  }
+  const InodeNo inode = file->inode().number();
+  const std::uint64_t pending_end = state.writes.PendingEnd(inode);
+  TRY(state.writes.DrainRange(ctx, inode, offset, out.size()));
+  std::size_t count = TRY(file->remote().Read(ctx, offset, out));
+  if (count < out.size() && pending_end > offset + count) {
+    // Not the end of the file but a hole before bytes that the server does not have yet.
+    TRY(state.writes.Drain(ctx, inode));
+    count = TRY(file->remote().Read(ctx, offset, out));
+  }
+  return count;
+}
+
+Status Filesystem::Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset,
+                         std::span<const std::byte> bytes) {
+  const std::shared_ptr<OpenFile> file = TRY(state_->FindFile(handle));
+  if (!file->writable()) {
+    return Error{Code::kBadHandle, "not open for writing", "fs.not-writable"};
+  }
+  TRY(CheckRange(offset, bytes.size()));
+  return state_->writes.Write(ctx, file, offset, bytes);
+}
+
+Status Filesystem::Flush(const OpContext& ctx, FileHandle handle) {
+  const std::shared_ptr<OpenFile> file = TRY(state_->FindFile(handle));
+  return state_->writes.Flush(ctx, *file);
+}
+
+Status Filesystem::Sync(const OpContext& ctx, FileHandle handle) {
+  const std::shared_ptr<OpenFile> file = TRY(state_->FindFile(handle));
+  TRY(state_->writes.Drain(ctx, file->inode().number()));  // fsync(2) is about the file, not about the handle
+  TRY(state_->writes.Flush(ctx, *file));
+  Status synced = file->remote().Sync(ctx);
+  if (!synced.ok() && synced.error().code == Code::kUnsupported) {
+    return {};  // the acknowledgement of every write is the best there is (SEMANTICS.md)
+  }
+  return synced;
+}
+
+void Filesystem::Release(FileHandle handle) {
+  if (state_->files.Remove(handle) != nullptr) {
+    state_->writes.Released(handle);
+  }
+}
+
+Result<std::uint64_t> Filesystem::CopyRange(const OpContext& ctx, FileHandle from, std::uint64_t from_offset,
+                                            FileHandle to, std::uint64_t to_offset, std::uint64_t length) {
+  State& state = *state_;
+  const std::shared_ptr<OpenFile> source = TRY(state.FindFile(from));
+  const std::shared_ptr<OpenFile> target = TRY(state.FindFile(to));
+  if (!source->readable() || !target->writable() || target->append()) {
+    return Error{Code::kBadHandle, "not open for this copy", "fs.copy-handle"};
+  }
+  TRY(CheckRange(from_offset, length));
+  TRY(CheckRange(to_offset, length));
+  TRY(state.writes.Drain(ctx, source->inode().number()));
+  TRY(state.writes.Drain(ctx, target->inode().number()));
+  target->inode().ChangedSomehow();
+  Result<std::uint64_t> copied =
+      state.remote.CopyRange(ctx, source->remote(), from_offset, target->remote(), to_offset, length);
+  target->inode().ChangedSomehow();
+  return copied;
+}
+
+}  // namespace bt

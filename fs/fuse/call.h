@@ -1,0 +1,111 @@
+// One request on its way: decoded by ops, run on the pool, answered through its Reply.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "fs/filesystem.h"
+#include "fs/fuse/interrupt.h"
+#include "fs/fuse/libfuse.h"
+#include "fs/fuse/operation_pool.h"
+#include "fs/fuse/reply.h"
+#include "transport/base/op_context.h"
+
+namespace bt::fuse {
+
+// What every request needs; the user data of the FUSE session. Outlives all requests.
+struct Border {
+  Filesystem& fs;
+  OperationPool& pool;
+  InterruptRegistry& interrupts;
+  ReplyCounters& counters;
+  std::chrono::milliseconds timeout{0};  // of one request, from its decoding to its answer; 0: none
+  std::chrono::milliseconds negative_ttl{0};
+  std::atomic<bool>* initialised = nullptr;  // set by the kernel's INIT
+};
+
+inline Border& BorderOf(fuse_req_t request) { return *static_cast<Border*>(fuse_req_userdata(request)); }
+
+struct Call {
+  Call(Border& border, fuse_req_t request, Subject subject)
+      : fs(border.fs), reply(request, std::move(subject), border.counters) {}
+
+  // From here on FUSE_INTERRUPT and the timeout reach the request.
+  void StartClock(Border& border) {
+    std::stop_token cancel = reply.AllowInterrupt(border.interrupts);
+    if (border.timeout.count() == 0) {
+      ctx.cancel = std::move(cancel);
+    } else {
+      ctx = OpContext::WithTimeout(border.timeout, std::move(cancel));
+    }
+  }
+
+  InodeNo inode() const { return reply.subject().inode; }
+  const std::string& name() const { return reply.subject().name; }
+
+  Filesystem& fs;
+  OpContext ctx;
+  Reply reply;
+};
+
+// The only place that catches: what is thrown (out of memory, a defect) becomes the answer to this one request.
+template <typename Body>
+void Answer(Call& call, Body& body) {
+  std::string what = "an unknown exception";
+  try {
+    body(call);
+    return;
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {
+  }
+  if (!call.reply.answered()) {
+    call.reply.Failed(Error{Code::kInternal, std::move(what), "fuse.exception"});
+  }
+}
+
+template <typename Body>
+class Operation final : public PoolTask {
+ public:
+  Operation(Border& border, fuse_req_t request, TaskKind kind, Subject subject, Body body)
+      : call_(border, request, std::move(subject)), body_(std::move(body)), kind_(kind) {
+    call_.StartClock(border);
+  }
+
+  void Run() override {
+    const Status status = call_.ctx.Check();
+    if (!status.ok()) {
+      call_.reply.Failed(status.error());
+    } else {
+      Answer(call_, body_);
+    }
+  }
+  void Refuse(const Error& why) override { call_.reply.Failed(why); }
+  const OpContext& context() const override { return call_.ctx; }
+  TaskKind kind() const override { return kind_; }
+
+ private:
+  Call call_;
+  Body body_;
+  TaskKind kind_;
+};
+
+// For what may wait: `body(Call&)` runs on the pool.
+template <typename Body>
+void OnPool(fuse_req_t request, TaskKind kind, Subject subject, Body body) {
+  Border& border = BorderOf(request);
+  border.pool.Submit(std::make_unique<Operation<Body>>(border, request, kind, std::move(subject), std::move(body)));
+}
+
+// For what needs no I/O: `body(Call&)` runs on the thread that reads requests.
+template <typename Body>
+void Here(fuse_req_t request, Subject subject, Body body) {
+  Call call(BorderOf(request), request, std::move(subject));
+  Answer(call, body);
+}
+
+}  // namespace bt::fuse

@@ -1,0 +1,121 @@
+#include "fs/inode.h"
+
+#include <algorithm>
+
+#include "fs/open_file.h"
+
+namespace bt {
+
+void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
+  MutexLock lock(mutex_);
+  if (unacknowledged_ > 0 || last_change_ >= asked_at || (sight_ && sight_->asked_at > asked_at)) {
+    return;
+  }
+  sight_ = Sight{attributes, asked_at};
+  times_known_ = true;
+}
+
+std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
+  MutexLock lock(mutex_);
+  if (!sight_ || !times_known_ || Clock::now() - sight_->asked_at >= max_age) {
+    return std::nullopt;
+  }
+  return sight_;
+}
+
+std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
+  MutexLock lock(mutex_);
+  last_change_ = Clock::now();
+  // A change of owner may cost the set-id bits, and the set-id bits themselves are the server's to grant: look again.
+  if (change.owner || (change.permissions.value_or(0) & (S_ISUID | S_ISGID)) != 0) {
+    sight_.reset();
+  }
+  if (!sight_) {
+    return std::nullopt;
+  }
+  Attributes& attributes = sight_->attributes;
+  if (change.size) {
+    attributes.size = *change.size;
+    times_known_ = false;
+  }
+  if (change.permissions) {
+    attributes.mode = (attributes.mode & S_IFMT) | *change.permissions;
+  }
+  if (change.times) {
+    attributes.atime = change.times->atime;
+    attributes.mtime = change.times->mtime;
+    times_known_ = true;
+  }
+  if (!times_known_ || last_change_ - sight_->asked_at >= max_age) {
+    return std::nullopt;
+  }
+  return sight_;
+}
+
+void Inode::ChangedSomehow() {
+  MutexLock lock(mutex_);
+  last_change_ = Clock::now();
+  sight_.reset();
+}
+
+bool Inode::ChangedSince(TimePoint asked_at) const {
+  MutexLock lock(mutex_);
+  return unacknowledged_ > 0 || last_change_ >= asked_at || made_at_ >= asked_at;
+}
+
+void Inode::WriteAccepted(std::uint64_t end, bool append) {
+  MutexLock lock(mutex_);
+  ++unacknowledged_;
+  last_change_ = Clock::now();
+  times_known_ = false;
+  if (append) {
+    sight_.reset();
+  } else if (sight_) {
+    sight_->attributes.size = std::max(sight_->attributes.size, end);
+  }
+}
+
+void Inode::WritesDone(unsigned count, bool success) {
+  MutexLock lock(mutex_);
+  unacknowledged_ -= count;
+  last_change_ = Clock::now();
+  if (!success) {
+    sight_.reset();
+  }
+}
+
+void Inode::SetShownLinkSize(std::uint64_t size) {
+  MutexLock lock(mutex_);
+  shown_link_size_ = size;
+}
+
+std::optional<std::uint64_t> Inode::shown_link_size() const {
+  MutexLock lock(mutex_);
+  return shown_link_size_;
+}
+
+void Inode::Opened(const std::shared_ptr<OpenFile>& file) {
+  MutexLock lock(mutex_);
+  std::erase_if(open_files_, [](const std::weak_ptr<OpenFile>& open) { return open.expired(); });
+  open_files_.push_back(file);
+}
+
+std::shared_ptr<OpenFile> Inode::AnyOpenFile(bool writable) const {
+  // Given back only after the lock: the last share closes the file, and that gives up a pin on this inode.
+  std::vector<std::shared_ptr<OpenFile>> open;
+  {
+    MutexLock lock(mutex_);
+    open.reserve(open_files_.size());
+    for (const std::weak_ptr<OpenFile>& file : open_files_) {
+      open.push_back(file.lock());
+    }
+  }
+  for (std::shared_ptr<OpenFile>& file : open) {
+    if (file != nullptr && (file->writable() || !writable)) {
+      return std::move(file);
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace bt

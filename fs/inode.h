@@ -1,0 +1,82 @@
+// One file as the kernel knows it: its numbers, its type, what the server last said of it, and who has it open. Where
+// it is in the tree is the InodeTable's business.
+//
+// Threading: any thread. Never calls out, so it may be used under other locks.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fs/filesystem.h"
+#include "transport/attributes.h"
+#include "transport/base/sync.h"
+
+namespace bt {
+
+class OpenFile;
+
+class Inode {
+ public:
+  // `type` is one of S_IFMT; `shown_number` is st_ino; `made_at` is when the file itself was made, if from here.
+  Inode(InodeNo number, ino_t shown_number, mode_t type, TimePoint made_at = TimePoint::min())
+      : number_(number), shown_number_(shown_number), type_(type), made_at_(made_at) {}
+  ~Inode() = default;
+  Inode(const Inode&) = delete;
+  Inode& operator=(const Inode&) = delete;
+
+  InodeNo number() const { return number_; }
+  ino_t shown_number() const { return shown_number_; }
+  mode_t type() const { return type_; }
+  bool is_directory() const { return S_ISDIR(type_); }
+
+  // Attributes of the server with our own changes on top, good enough to answer a change with.
+  struct Sight {
+    Attributes attributes;
+    TimePoint asked_at;
+  };
+
+  // The server's answer to a question that was sent after `asked_at`. Ignored when something was changed here since,
+  // for nobody can tell which came first.
+  void Saw(TimePoint asked_at, const Attributes& attributes);
+  // What is known completely and was asked for at most `max_age` ago.
+  std::optional<Sight> LastSeen(Duration max_age) const;
+  // The server has carried out `change`: the attributes after it, when they are known.
+  std::optional<Sight> Changed(const AttributeChange& change, Duration max_age);
+  // Something else was changed from here.
+  void ChangedSomehow();
+  // Whether an answer to a question sent at `asked_at` may already be outdated by ourselves.
+  bool ChangedSince(TimePoint asked_at) const;
+
+  // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those
+  // were acknowledged or failed.
+  void WriteAccepted(std::uint64_t end, bool append);
+  void WritesDone(unsigned count, bool success);
+
+  // st_size of a symlink whose text was rewritten, once the text is known.
+  void SetShownLinkSize(std::uint64_t size);
+  std::optional<std::uint64_t> shown_link_size() const;
+
+  void Opened(const std::shared_ptr<OpenFile>& file);
+  // Any open file of this inode, to reach it by handle when its name is gone. Null when there is none.
+  std::shared_ptr<OpenFile> AnyOpenFile(bool writable) const;
+
+ private:
+  const InodeNo number_;
+  const ino_t shown_number_;
+  const mode_t type_;
+  const TimePoint made_at_;
+
+  mutable Mutex mutex_;
+  std::optional<Sight> sight_ GUARDED_BY(mutex_);
+  bool times_known_ GUARDED_BY(mutex_) = false;  // a write moves mtime by the server's clock, which we do not see
+  TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
+  std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
+  std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
+};
+
+}  // namespace bt

@@ -1,0 +1,37 @@
+// One open file: the server's handle, the inode it belongs to, and what it may do. Shared by the handle table, running
+// requests and unwritten data; the last share closes it on the server without waiting.
+//
+// Threading: immutable after construction; RemoteFile may be called from any thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "fs/inode_table.h"
+#include "transport/remote_fs.h"
+
+namespace bt {
+
+class OpenFile {
+ public:
+  OpenFile(FileHandle handle, InodePin pin, std::unique_ptr<RemoteFile> remote, const OpenFlags& flags)
+      : handle_(handle), pin_(std::move(pin)), remote_(std::move(remote)), flags_(flags) {}
+  ~OpenFile() = default;
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  FileHandle handle() const { return handle_; }
+  Inode& inode() const { return *pin_.inode(); }
+  RemoteFile& remote() const { return *remote_; }
+  bool readable() const { return flags_.read; }
+  bool writable() const { return flags_.write; }
+  bool append() const { return flags_.append; }
+
+ private:
+  const FileHandle handle_;
+  const InodePin pin_;
+  const std::unique_ptr<RemoteFile> remote_;
+  const OpenFlags flags_;
+};
+
+}  // namespace bt

@@ -1,0 +1,161 @@
+// The sending half of WriteBuffer: which chunk goes next, and what comes of it.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "fs/write_buffer.h"
+#include "transport/base/thread_name.h"
+#include "transport/base/units.h"
+
+namespace bt {
+
+namespace {
+
+// The last chunk of a file below this size waits for company while others of the file are on their way and nobody waits
+// for it: a program that writes line by line costs a request a round trip, not a request a line.
+constexpr std::uint64_t kWorthSending = 256_KiB;
+constexpr unsigned kSendWindow = 64;  // chunks of one file among which the next is searched
+// A link that is slower than this counts as dead: what goes along with a write may take that long on top.
+constexpr std::uint64_t kSlowestLink = 64_KiB;  // bytes per second
+
+}  // namespace
+
+WriteBuffer::WriteBuffer(const InodeTable& inodes, const WriteBufferOptions& options)
+    : inodes_(inodes), options_(options) {
+  const unsigned threads = std::max(options.threads, 1U);
+  threads_.reserve(threads);
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] {
+      SetThreadName("bt-write");
+      Run();
+    });
+  }
+}
+
+WriteBuffer::~WriteBuffer() {
+  stop_.request_stop();
+  threads_.clear();  // joins
+  for (const UnwrittenFile& file : unwritten_files()) {
+    spdlog::error("{}: {} were never sent, because the mount ended", file.path, FormatByteSize(file.bytes));
+  }
+  for (const Error& error : UncollectedErrors()) {
+    spdlog::error("lost write, the mount ended before the error could be reported: {}", Describe(error));
+  }
+}
+
+std::vector<Error> WriteBuffer::UncollectedErrors() const {
+  std::vector<Error> errors;
+  MutexLock lock(mutex_);
+  for (const auto& [handle, writes] : handles_) {
+    if (writes.error) {
+      errors.push_back(*writes.error);
+    }
+  }
+  return errors;
+}
+
+std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& pending) const {
+  Chunks& chunks = pending.chunks;
+  unsigned searched = 0;
+  for (auto chunk = chunks.begin(); chunk != chunks.end() && searched < kSendWindow; ++chunk, ++searched) {
+    if (chunk->on_its_way ||
+        std::any_of(chunks.begin(), chunk, [&chunk](const Chunk& earlier) { return Conflict(earlier, *chunk); })) {
+      continue;
+    }
+    const bool may_grow = std::next(chunk) == chunks.end() && chunk->bytes.size() < kWorthSending;
+    if (may_grow && pending.on_their_way > 0 && pending.waiters == 0 && waiting_for_all_ == 0) {
+      continue;
+    }
+    return chunk;
+  }
+  return std::nullopt;
+}
+
+std::optional<WriteBuffer::Job> WriteBuffer::NextJob() {
+  for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
+    PendingFile& pending = pending_.at(*turn);
+    const std::optional<Chunks::iterator> chunk = Sendable(pending);
+    if (!chunk) {
+      continue;
+    }
+    (*chunk)->on_its_way = true;
+    ++pending.on_their_way;
+    bytes_on_their_way_ += (*chunk)->bytes.size();
+    const auto patience = options_.write_timeout + std::chrono::milliseconds(1000 * bytes_on_their_way_ / kSlowestLink);
+    Job job{*turn, *chunk, OpContext::WithTimeout(patience, stop_.get_token())};
+    turns_.splice(turns_.end(), turns_, turn);
+    return job;
+  }
+  return std::nullopt;
+}
+
+void WriteBuffer::Run() {
+  const OpContext until_stopped{.deadline = TimePoint::max(), .cancel = stop_.get_token()};
+  for (;;) {
+    std::optional<Job> job;
+    {
+      MutexLock lock(mutex_);
+      while (!stop_.stop_requested() && !(job = NextJob())) {
+        work_.Wait(mutex_, until_stopped);
+      }
+      if (!job) {
+        return;
+      }
+      work_.NotifyOne();  // there may be more to send than one thread was woken for
+    }
+    const Chunk& chunk = *job->chunk;
+    Finish(*job, chunk.file->remote().Write(job->ctx, chunk.offset, chunk.bytes));
+  }
+}
+
+void WriteBuffer::Finish(const Job& job, Status sent) {
+  std::optional<Error> error;
+  if (!sent.ok()) {
+    const Chunk& chunk = *job.chunk;
+    error = std::move(sent).error().Within(
+        fmt::format("write {} @{}+{}", inodes_.Describe(job.inode), chunk.offset, chunk.bytes.size()));
+  }
+  std::optional<Error> lost;
+  Chunks done;  // freed after the lock: the last share of a file closes it
+  {
+    MutexLock lock(mutex_);
+    const auto pending = pending_.find(job.inode);
+    done.splice(done.end(), pending->second.chunks, job.chunk);
+    const Chunk& chunk = done.front();
+    --pending->second.on_their_way;
+    if (pending->second.chunks.empty()) {
+      turns_.remove(job.inode);
+      if (pending->second.waiters == 0) {
+        pending_.erase(pending);
+      }
+    }
+    dirty_bytes_ -= chunk.bytes.size();
+    bytes_on_their_way_ -= chunk.bytes.size();
+    --chunks_;
+    chunk.file->inode().WritesDone(chunk.writes, !error);
+    if (!error) {
+      last_progress_ = Clock::now();
+    }
+    const auto writes = handles_.find(chunk.file->handle());
+    --writes->second.chunks;
+    if (error && writes->second.released) {
+      lost = std::move(error);
+      ++lost_writes_;
+      lost_error_ = lost_error_ ? lost_error_ : lost;
+    } else if (error && !writes->second.error) {
+      writes->second.error = std::move(error);
+    }
+    if (writes->second.chunks == 0 && (writes->second.released || !writes->second.error)) {
+      handles_.erase(writes);
+    }
+    progress_.NotifyAll();
+  }
+  if (lost) {
+    spdlog::error("lost write, the file was closed before it was sent: {}", Describe(*lost));
+  }
+}
+
+}  // namespace bt
