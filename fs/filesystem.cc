@@ -5,12 +5,14 @@
 
 #include "fs/filesystem_state.h"
 #include "fs/symlink_text.h"
+#include "transport/base/thread_name.h"
 
 namespace bt {
 
 namespace {
 
 constexpr std::chrono::seconds kStatsLifetime{5};  // programs that show free space ask in a loop
+constexpr std::chrono::seconds kRefreshPatience{30};
 
 }  // namespace
 
@@ -26,7 +28,8 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       inodes(options.root),
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
-                                        .write_timeout = options.write_timeout}) {}
+                                        .write_timeout = options.write_timeout}),
+      refresher([this](const std::stop_token& stop) { Refresh(stop); }) {}
 
 bool Filesystem::State::reserved(std::string_view name) const {
   return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;
@@ -83,6 +86,51 @@ AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& loo
 }
 
 void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }
+
+void Filesystem::State::Refresh(const std::stop_token& stop) {
+  SetThreadName("bt-refresh");
+  for (;;) {
+    {
+      MutexLock lock(stats_mutex);
+      while (!refresh_due && !stop.stop_requested()) {
+        stats_wanted.Wait(stats_mutex, OpContext{TimePoint::max(), stop});
+      }
+      if (stop.stop_requested()) {
+        return;
+      }
+    }
+    const OpContext ctx = OpContext::WithTimeout(kRefreshPatience, stop);
+    const TimePoint asked_at = Clock::now();
+    const Result<FsStats> stats = remote.StatFs(ctx, options.root);
+    const Result<Attributes> root = remote.Lstat(ctx, options.root);
+    MutexLock lock(stats_mutex);
+    refresh_due = false;
+    if (stats.ok() || stats.error().code == Code::kUnsupported) {
+      known_stats = KnownStats{stats.ok() ? *stats : FsStats{}, asked_at};
+    }
+    if (root.ok()) {
+      known_root = *root;
+    }
+  }
+}
+
+void Filesystem::RefreshInBackground() {
+  MutexLock lock(state_->stats_mutex);
+  state_->refresh_due = true;
+  state_->stats_wanted.NotifyAll();
+}
+
+std::optional<FsStats> Filesystem::KnownStats() {
+  MutexLock lock(state_->stats_mutex);
+  if (!state_->known_stats) {
+    return std::nullopt;
+  }
+  if (Clock::now() - state_->known_stats->asked_at >= kStatsLifetime && !state_->refresh_due) {
+    state_->refresh_due = true;
+    state_->stats_wanted.NotifyAll();
+  }
+  return state_->known_stats->stats;
+}
 
 Result<FsStats> Filesystem::StatFs(const OpContext& ctx) {
   {

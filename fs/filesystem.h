@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -59,7 +60,10 @@ struct FilesystemOptions {
   std::chrono::milliseconds attribute_ttl{1000};   // how long the kernel may keep attributes and entries
   std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
   unsigned write_threads = 16;                     // writes on their way at the same time
-  std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up
+  std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up; 0: never
+  // False while the link is down: then what was seen last is shown, however old, where the server would be asked.
+  // Called often, from any thread; empty: always reachable.
+  std::function<bool()> reachable;
 };
 
 struct Entry {
@@ -133,6 +137,14 @@ class Filesystem {
   Status Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid);
   // Of the mounted directory, at most a few seconds old. Zeros when the server cannot tell.
   Result<FsStats> StatFs(const OpContext& ctx);
+  // What memory can answer with, without waiting: df(1) and file managers must not hang on a dead link. Free space once
+  // it is known (an old answer is refreshed in the background); entries and attributes while the link is down, and those
+  // of the root also when the caller knows that asking `takes_long`.
+  std::optional<FsStats> KnownStats();
+  std::optional<Entry> KnownEntry(InodeNo parent, std::string_view name);
+  std::optional<AttributesReply> KnownAttributes(InodeNo inode, bool takes_long);
+  // Asks for free space and the root's attributes, so that memory has them. Does not wait.
+  void RefreshInBackground();
 
   // The tree.
   Result<std::string> ReadLink(const OpContext& ctx, InodeNo inode);

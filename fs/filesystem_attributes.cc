@@ -14,6 +14,8 @@ namespace {
 
 using Request = SetAttributesRequest;
 
+constexpr std::chrono::seconds kRootPatience{1};
+
 std::int64_t SecondsOf(const Request::Time& time, std::int64_t kept) {
   switch (time.kind) {
     case Request::TimeKind::kOmit:
@@ -95,6 +97,10 @@ Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, 
   }
   look.attributes = TRY(std::move(answer));
   inode->Saw(asked_at, look.attributes);
+  if (inode->number() == kRootInode) {
+    MutexLock lock(stats_mutex);
+    known_root = look.attributes;
+  }
   return look;
 }
 
@@ -103,7 +109,65 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   State& state = *state_;
   const InodePin pin = TRY(state.inodes.Pin(inode));
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
-  return state.MakeReply(*pin.inode(), TRY(state.LookAt(ctx, pin.share(), file.get())));
+  if (inode != kRootInode) {
+    return state.MakeReply(*pin.inode(), TRY(state.LookAt(ctx, pin.share(), file.get())));
+  }
+  // Everybody looks at the root of a mount: it is not worth a long wait.
+  const OpContext soon{std::min(ctx.deadline, Clock::now() + kRootPatience), ctx.cancel};
+  Result<State::Look> look = state.LookAt(soon, pin.share(), nullptr);
+  if (!look.ok() && look.error().code != Code::kInterrupted) {
+    if (const auto known = KnownAttributes(inode, /*takes_long=*/true)) {
+      return *known;
+    }
+    if (look.error().code == Code::kTimedOut) {
+      look = state.LookAt(ctx, pin.share(), nullptr);
+    }
+  }
+  return state.MakeReply(*pin.inode(), TRY(std::move(look)));
+}
+
+std::optional<AttributesReply> Filesystem::KnownAttributes(InodeNo inode, bool takes_long) {
+  State& state = *state_;
+  const bool root = inode == kRootInode;
+  if ((!root || !takes_long) && state.reachable()) {
+    return std::nullopt;
+  }
+  const Result<InodePin> pin = state.inodes.Pin(inode);
+  if (!pin.ok()) {
+    return std::nullopt;
+  }
+  std::optional<Attributes> known;
+  if (const auto sight = pin->inode()->LastKnown()) {
+    known = sight->attributes;
+  } else if (root) {
+    MutexLock lock(state.stats_mutex);
+    known = state.known_root;
+  }
+  if (!known) {
+    return std::nullopt;
+  }
+  return AttributesReply{state.Show(*pin->inode(), *known, 0), state.options.attribute_ttl};
+}
+
+std::optional<Entry> Filesystem::KnownEntry(InodeNo parent, std::string_view name) {
+  State& state = *state_;
+  if (state.reachable()) {
+    return std::nullopt;
+  }
+  const Result<Name> wanted = state.ParseName(name);
+  if (!wanted.ok()) {
+    return std::nullopt;
+  }
+  const InodeTable::Glimpse known = state.inodes.Glance(parent, *wanted);
+  const auto sight = known.inode ? known.inode->LastKnown() : std::nullopt;
+  if (!sight) {
+    return std::nullopt;
+  }
+  const auto inode = state.inodes.LookUp(parent, *wanted, known.inode->type());
+  if (!inode.ok()) {
+    return std::nullopt;
+  }
+  return state.MakeEntry(**inode, sight->attributes, 0);
 }
 
 Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo inode, const Request& request,
@@ -158,6 +222,11 @@ Status Filesystem::Access(const OpContext& ctx, InodeNo inode, int mask, uid_t u
   State& state = *state_;
   const InodePin pin = TRY(state.inodes.Pin(inode));
   const std::optional<Inode::Sight> sight = pin.inode()->LastSeen(state.options.attribute_ttl);
+  if (!sight) {
+    if (const auto known = state.reachable() ? std::nullopt : pin.inode()->LastKnown()) {
+      return state.view.Access(known->attributes, mask, uid, gid);
+    }
+  }
   const Attributes attributes = sight ? sight->attributes : TRY(state.LookAt(ctx, pin.share(), nullptr)).attributes;
   return state.view.Access(attributes, mask, uid, gid);
 }

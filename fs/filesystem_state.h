@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -75,10 +76,17 @@ struct Filesystem::State {
     FsStats stats;
     TimePoint asked_at;
   };
+  // What is answered from memory whatever the link does, and the thread that keeps it fresh.
+  bool reachable() const { return !options.reachable || options.reachable(); }
+  void Refresh(const std::stop_token& stop);
   Mutex stats_mutex;
+  CondVar stats_wanted;
+  bool refresh_due GUARDED_BY(stats_mutex) = false;
   std::optional<KnownStats> known_stats GUARDED_BY(stats_mutex);
+  std::optional<Attributes> known_root GUARDED_BY(stats_mutex);
 
-  WriteBuffer writes;  // last: its threads use the rest
+  WriteBuffer writes;      // its threads use the rest
+  std::jthread refresher;  // last: it uses the rest, too
 };
 
 }  // namespace bt

@@ -23,6 +23,11 @@ std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
   return sight_;
 }
 
+std::optional<Inode::Sight> Inode::LastKnown() const {
+  MutexLock lock(mutex_);
+  return sight_;
+}
+
 std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
   MutexLock lock(mutex_);
   last_change_ = Clock::now();

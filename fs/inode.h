@@ -44,6 +44,8 @@ class Inode {
   void Saw(TimePoint asked_at, const Attributes& attributes);
   // What is known completely and was asked for at most `max_age` ago.
   std::optional<Sight> LastSeen(Duration max_age) const;
+  // However old and incomplete: for when nobody can be asked.
+  std::optional<Sight> LastKnown() const;
   // The server has carried out `change`: the attributes after it, when they are known.
   std::optional<Sight> Changed(const AttributeChange& change, Duration max_age);
   // Something else was changed from here.

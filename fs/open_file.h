@@ -22,6 +22,7 @@ class OpenFile {
 
   FileHandle handle() const { return handle_; }
   Inode& inode() const { return *pin_.inode(); }
+  const std::shared_ptr<Inode>& share_inode() const { return pin_.share(); }
   RemoteFile& remote() const { return *remote_; }
   bool readable() const { return flags_.read; }
   bool writable() const { return flags_.write; }

@@ -33,7 +33,11 @@ Status WriteBuffer::Write(const OpContext& ctx, const std::shared_ptr<OpenFile>&
   if (!Join(pending_[inode], file, offset, bytes)) {
     ++chunks_;
     lock.Unlock();
-    Chunk chunk{.file = file, .offset = offset, .bytes = {bytes.begin(), bytes.end()}};
+    Chunk chunk{.file = file,
+                .handle = file->handle(),
+                .append = file->append(),
+                .offset = offset,
+                .bytes = {bytes.begin(), bytes.end()}};
     lock.Lock();
     chunk.serial = next_serial_++;
     PendingFile& pending = pending_[inode];
@@ -55,7 +59,7 @@ bool WriteBuffer::Join(PendingFile& pending, const std::shared_ptr<OpenFile>& fi
   }
   // Only with the very last one: joining an earlier one would overtake what lies between.
   Chunk& last = pending.chunks.back();
-  if (last.on_its_way || last.file != file || last.end() != offset ||
+  if (last.on_its_way || last.handle != file->handle() || last.end() != offset ||
       last.bytes.size() + bytes.size() > (file->append() ? kAppendJoinLimit : kJoinLimit)) {
     return false;
   }
@@ -153,12 +157,12 @@ std::uint64_t WriteBuffer::lost_writes() const {
 }
 
 bool WriteBuffer::Conflict(const Chunk& earlier, const Chunk& later) {
-  return later.file->append() || Touches(earlier, later.offset, later.bytes.size());
+  return later.append || Touches(earlier, later.offset, later.bytes.size());
 }
 
 bool WriteBuffer::Touches(const Chunk& chunk, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + std::min(length, std::numeric_limits<std::uint64_t>::max() - offset);
-  return chunk.file->append() || (chunk.offset < end && offset < chunk.end());
+  return chunk.append || (chunk.offset < end && offset < chunk.end());
 }
 
 Status WriteBuffer::AwaitRoom(const OpContext& ctx, std::uint64_t bytes) {
@@ -215,7 +219,7 @@ bool WriteBuffer::Busy(const Scope& scope, std::uint64_t serial) const {
   }
   const auto found = pending_.find(*scope.inode);
   return found != pending_.end() && std::ranges::any_of(found->second.chunks, [&scope, serial](const Chunk& chunk) {
-           return chunk.serial < serial && (!scope.handle || chunk.file->handle() == *scope.handle) &&
+           return chunk.serial < serial && (!scope.handle || chunk.handle == *scope.handle) &&
                   Touches(chunk, scope.offset, scope.length);
          });
 }

@@ -68,9 +68,11 @@ class WriteBuffer {
 
  private:
   struct Chunk {
-    std::shared_ptr<OpenFile> file;
+    std::shared_ptr<OpenFile> file;  // belongs to the sending thread while on its way
+    FileHandle handle{};
+    bool append = false;
     std::uint64_t offset = 0;
-    std::vector<std::byte> bytes;  // belongs to the sending thread while on its way
+    std::vector<std::byte> bytes;  // not changed while on its way
     std::uint64_t serial = 0;      // grows with every chunk of the mount
     unsigned writes = 1;           // of programs, joined here
     bool on_its_way = false;

@@ -85,7 +85,9 @@ std::optional<WriteBuffer::Job> WriteBuffer::NextJob() {
     ++pending.on_their_way;
     bytes_on_their_way_ += (*chunk)->bytes.size();
     const auto patience = options_.write_timeout + std::chrono::milliseconds(1000 * bytes_on_their_way_ / kSlowestLink);
-    Job job{*turn, *chunk, OpContext::WithTimeout(patience, stop_.get_token())};
+    Job job{*turn, *chunk,
+            options_.write_timeout.count() == 0 ? OpContext{TimePoint::max(), stop_.get_token()}
+                                                : OpContext::WithTimeout(patience, stop_.get_token())};
     turns_.splice(turns_.end(), turns_, turn);
     return job;
   }
@@ -118,8 +120,11 @@ void WriteBuffer::Finish(const Job& job, Status sent) {
     error = std::move(sent).error().Within(
         fmt::format("write {} @{}+{}", inodes_.Describe(job.inode), chunk.offset, chunk.bytes.size()));
   }
+  // Given back before anyone hears of the end, and not under the lock: the last share closes the file.
+  const std::shared_ptr<Inode> inode = job.chunk->file->share_inode();
+  job.chunk->file.reset();
   std::optional<Error> lost;
-  Chunks done;  // freed after the lock: the last share of a file closes it
+  Chunks done;  // freed after the lock
   {
     MutexLock lock(mutex_);
     const auto pending = pending_.find(job.inode);
@@ -135,11 +140,11 @@ void WriteBuffer::Finish(const Job& job, Status sent) {
     dirty_bytes_ -= chunk.bytes.size();
     bytes_on_their_way_ -= chunk.bytes.size();
     --chunks_;
-    chunk.file->inode().WritesDone(chunk.writes, !error);
+    inode->WritesDone(chunk.writes, !error);
     if (!error) {
       last_progress_ = Clock::now();
     }
-    const auto writes = handles_.find(chunk.file->handle());
+    const auto writes = handles_.find(chunk.handle);
     --writes->second.chunks;
     if (error && writes->second.released) {
       lost = std::move(error);

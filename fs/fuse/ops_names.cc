@@ -23,6 +23,10 @@ void ReplyEntry(Call& call, const Result<Entry>& entry) {
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  if (const auto known = BorderOf(request).fs.KnownEntry(InodeNo{parent}, name)) {
+    Here(request, {"lookup", InodeNo{parent}, name}, [&known](Call& call) { ReplyEntry(call, *known); });
+    return;
+  }
   OnPool(request, kMeta, {"lookup", InodeNo{parent}, name}, [ttl = BorderOf(request).negative_ttl](Call& call) {
     const Result<Entry> entry = call.fs.Lookup(call.ctx, call.inode(), call.name());
     if (!call.reply.LookedUp(entry, ttl) && entry.ok()) {
@@ -48,6 +52,11 @@ void ForgetMulti(fuse_req_t request, std::size_t count, fuse_forget_data* forget
 }
 
 void GetAttributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
+  Border& border = BorderOf(request);
+  if (const auto known = border.fs.KnownAttributes(InodeNo{inode}, border.pool.queued_count() > 0)) {
+    Here(request, {"getattr", InodeNo{inode}}, [&known](Call& call) { call.reply.Attributes(*known); });
+    return;
+  }
   OnPool(request, kMeta, {"getattr", InodeNo{inode}}, [handle = HandleOf(info)](Call& call) {
     call.reply.Attributes(call.fs.GetAttributes(call.ctx, call.inode(), handle));
   });
@@ -67,6 +76,10 @@ void Access(fuse_req_t request, fuse_ino_t inode, int mask) {
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t inode) {
+  if (const auto known = BorderOf(request).fs.KnownStats()) {
+    Here(request, {"statfs", InodeNo{inode}}, [&known](Call& call) { call.reply.Space(*known); });
+    return;
+  }
   OnPool(request, kMeta, {"statfs", InodeNo{inode}}, [](Call& call) { call.reply.Space(call.fs.StatFs(call.ctx)); });
 }
 
