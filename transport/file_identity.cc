@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace bt {
 
@@ -19,12 +20,20 @@ bool Fingerprint::Matches(std::span<const std::byte> bytes) const {
 FileIdentity::FileIdentity(const Attributes& opened)
     : size_(opened.size), possible_size_(opened.size), mtime_(opened.mtime) {}
 
-void FileIdentity::OnRead(std::uint64_t offset, std::span<const std::byte> bytes) {
+std::uint64_t FileIdentity::changes() const {
+  MutexLock lock(mutex_);
+  return changes_;
+}
+
+void FileIdentity::OnRead(std::uint64_t offset, std::span<const std::byte> bytes, std::uint64_t changes_before) {
   if (bytes.empty()) {
     return;
   }
   const Fingerprint seen = Fingerprint::Of(offset, bytes);
   MutexLock lock(mutex_);
+  if (changes_ != changes_before) {
+    return;  // nobody can tell which came first
+  }
   if (!first_) {
     first_ = seen;
   }
@@ -33,16 +42,13 @@ void FileIdentity::OnRead(std::uint64_t offset, std::span<const std::byte> bytes
   possible_size_ = std::max(possible_size_, size_);
 }
 
-void FileIdentity::OnWriteSent(std::uint64_t offset, std::uint64_t length) {
+void FileIdentity::OnWrite(std::uint64_t offset, std::uint64_t length) {
   MutexLock lock(mutex_);
-  possible_size_ = std::max(possible_size_, offset + length);
+  ++changes_;
   mtime_.reset();
-  // What is being written over proves nothing any more.
-  for (std::optional<Fingerprint>* print : {&first_, &latest_}) {
-    if (*print && offset < (*print)->end() && (*print)->offset < offset + length) {
-      print->reset();
-    }
-  }
+  const std::uint64_t end = offset + std::min(length, std::numeric_limits<std::uint64_t>::max() - offset);
+  possible_size_ = std::max(possible_size_, end);
+  Forget(offset, end);
 }
 
 void FileIdentity::OnWriteAcknowledged(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -51,33 +57,55 @@ void FileIdentity::OnWriteAcknowledged(std::uint64_t offset, std::span<const std
   }
   const Fingerprint written = Fingerprint::Of(offset, bytes);
   MutexLock lock(mutex_);
+  ++changes_;
   size_ = std::max(size_, written.end());
   possible_size_ = std::max(possible_size_, size_);
+  Forget(offset, written.end());
   latest_ = written;
 }
 
-void FileIdentity::OnTruncated(std::uint64_t size) {
+void FileIdentity::OnResize(std::uint64_t size) {
   MutexLock lock(mutex_);
+  ++changes_;
+  mtime_.reset();
+  size_ = std::min(size_, size);
+  possible_size_ = std::max(possible_size_, size);
+  Forget(size, std::numeric_limits<std::uint64_t>::max());
+}
+
+void FileIdentity::OnResized(std::uint64_t size) {
+  MutexLock lock(mutex_);
+  ++changes_;
   size_ = size;
   possible_size_ = size;
+}
+
+void FileIdentity::OnAppend() {
+  MutexLock lock(mutex_);
+  ++changes_;
+  appended_ = true;
   mtime_.reset();
+}
+
+void FileIdentity::OnAppended(std::uint64_t end, std::uint64_t length) {
+  MutexLock lock(mutex_);
+  ++changes_;
+  size_ = std::max(size_, end + length);
+  possible_size_ = std::max(possible_size_, size_);
+}
+
+void FileIdentity::OnTouch() {
+  MutexLock lock(mutex_);
+  ++changes_;
+  mtime_.reset();
+}
+
+void FileIdentity::Forget(std::uint64_t begin, std::uint64_t end) {
   for (std::optional<Fingerprint>* print : {&first_, &latest_}) {
-    if (*print && (*print)->end() > size) {
+    if (*print && begin < (*print)->end() && (*print)->offset < end) {
       print->reset();
     }
   }
-}
-
-void FileIdentity::OnChanged() {
-  MutexLock lock(mutex_);
-  mtime_.reset();
-}
-
-void FileIdentity::OnSeen(const Attributes& attributes) {
-  MutexLock lock(mutex_);
-  size_ = attributes.size;
-  possible_size_ = std::max(possible_size_, attributes.size);
-  mtime_ = attributes.mtime;
 }
 
 FileIdentity::Verdict FileIdentity::Judge(const Attributes& now) const {
@@ -106,8 +134,9 @@ FileIdentity::Verdict FileIdentity::Judge(const Attributes& now) const {
   if (!verdict.fingerprints.empty()) {
     return verdict;
   }
-  // Nothing to compare. Sizes that our own writes explain are taken for the same file, others are not.
-  const bool explained = !mtime_ && now.size >= size_ && now.size <= possible_size_;
+  // Nothing to compare. Sizes that our own writes explain are taken for the same file, others are not. What we append
+  // to, others append to as well.
+  const bool explained = !mtime_ && now.size >= size_ && (appended_ || now.size <= possible_size_);
   return {explained ? Kind::kSame : Kind::kDifferent, {}};
 }
 

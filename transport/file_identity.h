@@ -34,13 +34,19 @@ class FileIdentity {
  public:
   explicit FileIdentity(const Attributes& opened);
 
-  // What the server acknowledged or told.
-  void OnRead(std::uint64_t offset, std::span<const std::byte> bytes);
-  void OnWriteSent(std::uint64_t offset, std::uint64_t length);
+  // Counts changes of ours. Taken before a read is sent, it tells OnRead() whether the bytes may be outdated already.
+  std::uint64_t changes() const;
+  void OnRead(std::uint64_t offset, std::span<const std::byte> bytes, std::uint64_t changes_before);
+  // Before a change is sent and once more when it has ended, however it did: in between, a lost connection leaves open
+  // whether it was done. Also for changes made through another handle of the same file.
+  void OnWrite(std::uint64_t offset, std::uint64_t length);
+  void OnResize(std::uint64_t size);
+  void OnAppend();  // before it is sent
+  // Acknowledged: behind `end` at the earliest; where exactly is not known, since others may append as well.
+  void OnAppended(std::uint64_t end, std::uint64_t length);
+  void OnTouch();                      // times are set
+  void OnResized(std::uint64_t size);  // acknowledged
   void OnWriteAcknowledged(std::uint64_t offset, std::span<const std::byte> bytes);
-  void OnTruncated(std::uint64_t size);
-  void OnChanged();  // times or another attribute were set by us: mtime proves nothing until OnSeen
-  void OnSeen(const Attributes& attributes);
 
   struct Verdict {
     enum class Kind {
@@ -57,10 +63,14 @@ class FileIdentity {
   std::uint64_t known_size() const;
 
  private:
+  void Forget(std::uint64_t begin, std::uint64_t end) REQUIRES(mutex_);
+
   mutable Mutex mutex_;
-  std::uint64_t size_ GUARDED_BY(mutex_);                 // known to have been reached
-  std::uint64_t possible_size_ GUARDED_BY(mutex_);        // when writes without an answer were done after all
-  std::optional<std::int64_t> mtime_ GUARDED_BY(mutex_);  // unknown after a write of ours
+  std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
+  bool appended_ GUARDED_BY(mutex_) = false;
+  std::uint64_t size_ GUARDED_BY(mutex_);                 // at least
+  std::uint64_t possible_size_ GUARDED_BY(mutex_);        // at most, should changes without an answer have been done
+  std::optional<std::int64_t> mtime_ GUARDED_BY(mutex_);  // unknown after a change of ours
   std::optional<Fingerprint> first_ GUARDED_BY(mutex_);
   std::optional<Fingerprint> latest_ GUARDED_BY(mutex_);
 };

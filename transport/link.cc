@@ -22,6 +22,8 @@ std::chrono::milliseconds Milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration);
 }
 
+Error StoppedError() { return Error{Code::kDisconnected, "the mount is ending", "link.stopped", Fate::kNotSent}; }
+
 bool WillBeTheSameNextTime(Code code) {
   return code == Code::kRefused || code == Code::kNotRunning || code == Code::kConfig;
 }
@@ -44,14 +46,29 @@ Link::Link(Dialer& dialer, std::shared_ptr<Session> session, Options options, Ba
 
 Link::~Link() { Stop(); }
 
+void Link::Casualty::End() {
+  if (const std::shared_ptr<Session> ending = std::exchange(session, nullptr)) {
+    ending->Abort(why);
+  }
+}
+
 Result<Connection> Link::Acquire(const OpContext& ctx) {
+  Casualty casualty;
   MutexLock lock(mutex_);
   for (;;) {
     if (stopped_) {
-      return Error{Code::kDisconnected, "the mount is ending", "link.stopped", Fate::kNotSent};
+      return StoppedError();
     }
-    if (current_.session != nullptr && current_.session->alive()) {
-      return current_;
+    if (current_.session != nullptr) {
+      const std::optional<Error> ended = current_.session->ended();
+      if (!ended) {
+        return current_;
+      }
+      Lose(casualty, *ended, Clock::now());
+      lock.Unlock();
+      casualty.End();
+      lock.Lock();
+      continue;
     }
     if (state_.phase() == Phase::kRefused && last_error_) {
       Error refusal = *last_error_;
@@ -67,26 +84,26 @@ Result<Connection> Link::Acquire(const OpContext& ctx) {
       }
       return error;
     }
-    if (current_.session != nullptr) {
-      Lose(Error{Code::kDisconnected, "the connection ended", "link.lost"}, Clock::now());
+    const Phase before = state_.phase();
+    if (state_.OnDemand(Clock::now()) == Action::kDial) {
+      dial_due_ = true;
+      Log(before, Clock::now());
     }
-    pending_ = std::max(pending_, state_.OnDemand(Clock::now()));
     changed_.NotifyAll();
-    ++waiting_;
     changed_.Wait(mutex_, ctx);
-    --waiting_;
   }
 }
 
 void Link::ReportLost(std::uint64_t generation, const Error& why) {
+  Casualty casualty;
   MutexLock lock(mutex_);
   if (generation == current_.generation && current_.session != nullptr) {
-    Lose(why, Clock::now());
+    Lose(casualty, why, Clock::now());
   }
 }
 
 void Link::Stop() {
-  std::shared_ptr<Session> session;
+  Casualty casualty;
   {
     MutexLock lock(mutex_);
     if (stopped_) {
@@ -94,13 +111,11 @@ void Link::Stop() {
     }
     stopped_ = true;
     state_.OnStop(Clock::now());
-    session = std::exchange(current_.session, nullptr);
+    casualty.session = std::exchange(current_.session, nullptr);
+    casualty.why = StoppedError();
     changed_.NotifyAll();
   }
   thread_.request_stop();
-  if (session) {
-    session->Abort(Error{Code::kDisconnected, "the mount is ending", "link.stopped"});
-  }
 }
 
 LinkStatus Link::status() const {
@@ -111,7 +126,7 @@ LinkStatus Link::status() const {
   status.in_phase = now - state_.since();
   status.reconnects = current_.generation - 1;
   status.containers = current_.container;
-  status.waiting = waiting_;
+  status.waiting = state_.phase() == Phase::kUp ? 0 : under_way_.load();
   if (state_.phase() == Phase::kBackingOff || state_.phase() == Phase::kRefused) {
     status.next_dial = std::max(Duration::zero(), state_.next_wakeup() - now);
   }
@@ -120,6 +135,12 @@ LinkStatus Link::status() const {
   }
   status.last_error = last_error_ ? last_error_->text : "";
   return status;
+}
+
+bool Link::reachable() const {
+  const TimePoint now = Clock::now();
+  MutexLock lock(mutex_);
+  return state_.phase() == Phase::kUp || (state_.phase() == Phase::kSuspect && now - state_.since() < kGlance);
 }
 
 RemoteCapabilities Link::capabilities() const {
@@ -132,7 +153,7 @@ void Link::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     switch (NextAction(stop)) {
       case Action::kNone:
-      case Action::kDrop:  // done under way, by Lose()
+      case Action::kDrop:  // Lose() did it
         break;
       case Action::kDial:
         Dial(stop);
@@ -145,88 +166,93 @@ void Link::Run(const std::stop_token& stop) {
 }
 
 Action Link::NextAction(const std::stop_token& stop) {
+  Casualty casualty;
   MutexLock lock(mutex_);
   const TimePoint now = Clock::now();
-  Observe(now);
+  Observe(casualty, now);
+  if (std::exchange(dial_due_, false)) {
+    return Action::kDial;
+  }
   const Phase before = state_.phase();
-  const Action action = std::max(std::exchange(pending_, Action::kNone), state_.OnTick(now));
+  const Action action = state_.OnTick(now);
   if (action == Action::kDrop) {
-    last_error_ = Error{Code::kDisconnected, "the server has been silent for too long", "link.silent"};
-    Lose(*last_error_, now);
-    Log(before, now);
-  } else if (action == Action::kNone) {
+    Lose(casualty, Error{Code::kDisconnected, "the server has been silent for too long", "link.silent"}, now);
+  }
+  Log(before, now);
+  if (action == Action::kNone) {
     changed_.Wait(mutex_, OpContext{std::min(state_.next_wakeup(), now + kGlance), stop});
   }
   return action;
 }
 
-void Link::Observe(TimePoint now) {
+void Link::Observe(Casualty& casualty, TimePoint now) {
+  const Phase before = state_.phase();
   const Duration suspended = TimeSuspended();
   // The two clocks are not read at the same instant; a real suspend is longer than that.
-  if (suspended - suspended_ > std::chrono::milliseconds(500)) {
-    const Phase before = state_.phase();
-    last_error_ = Error{Code::kDisconnected, "the machine was suspended", "link.suspend"};
-    pending_ = std::max(pending_, state_.OnResumed(now));
-    if (pending_ == Action::kDrop) {
-      pending_ = Action::kNone;
-      Lose(*last_error_, now);
+  if (suspended - std::exchange(suspended_, suspended) > std::chrono::milliseconds(500)) {
+    const Error why{Code::kDisconnected, "the machine was suspended", "link.suspend"};
+    const Action action = state_.OnResumed(now);
+    dial_due_ = dial_due_ || action == Action::kDial;
+    if (action == Action::kDrop) {
+      Lose(casualty, why, now);
     }
     Log(before, now);
   }
-  suspended_ = suspended;
   if (current_.session == nullptr) {
     return;
   }
-  if (!current_.session->alive()) {
-    Lose(Error{Code::kDisconnected, "the connection ended", "link.lost"}, now);
+  if (const std::optional<Error> ended = current_.session->ended()) {
+    Lose(casualty, *ended, now);
   } else {
-    const Phase before = state_.phase();
+    const Phase quiet = state_.phase();
     state_.OnReceived(current_.session->last_received());
-    Log(before, now);
+    Log(quiet, now);
   }
 }
 
-void Link::Lose(const Error& why, TimePoint now) {
-  const std::shared_ptr<Session> session = std::exchange(current_.session, nullptr);
+void Link::Lose(Casualty& casualty, const Error& why, TimePoint now) {
   const Phase before = state_.phase();
   last_error_ = why;
   state_.OnLost(now);
   Log(before, now);
-  if (session) {
-    session->Abort(why);  // only rings the lane's bell
-  }
+  casualty.session = std::exchange(current_.session, nullptr);
+  casualty.why = why;
   changed_.NotifyAll();
 }
 
 void Link::Dial(const std::stop_token& stop) {
   auto session = dialer_.Dial(OpContext::WithTimeout(options_.dial_timeout, stop));
-  const TimePoint now = Clock::now();
+  Casualty casualty;
   MutexLock lock(mutex_);
+  const TimePoint now = Clock::now();
   const Phase before = state_.phase();
   if (session) {
-    Connected(std::move(session).value(), now);
-  } else {
-    const Error& error = session.error();
-    state_.OnDialFailed(
-        WillBeTheSameNextTime(error.code) ? LinkState::DialFailure::kRefused : LinkState::DialFailure::kTransient,
-        std::nullopt, now);
-    last_error_ = error;
+    Connected(casualty, std::move(session).value(), now);
+  } else if (before != Phase::kStopped) {
+    last_error_ = session.error();
+    std::optional<Duration> patience = dialer_.retry_after();
+    if (patience) {
+      patience = std::min<Duration>(*patience, options_.longest_retry_after);
+    }
+    state_.OnDialFailed(WillBeTheSameNextTime(last_error_->code) ? LinkState::DialFailure::kRefused
+                                                                 : LinkState::DialFailure::kTransient,
+                        patience, now);
   }
   Log(before, now);
   changed_.NotifyAll();
 }
 
-void Link::Connected(std::shared_ptr<Session> session, TimePoint now) {
+void Link::Connected(Casualty& casualty, std::shared_ptr<Session> session, TimePoint now) {
   if (state_.OnDialed(now) == Action::kDrop) {
-    session->Abort(Error{Code::kDisconnected, "the mount is ending", "link.stopped"});
+    casualty.session = std::move(session);
+    casualty.why = StoppedError();
     return;
   }
   if (session->host_key() != host_key_) {
     ++current_.container;
     spdlog::warn(
         "link: another container answers under this name (its SSH host key changed from {} to {}); files that were "
-        "open "
-        "are stale and nothing unwritten is sent to it",
+        "open are stale and nothing unwritten is sent to it",
         host_key_, session->host_key());
     host_key_ = session->host_key();
   }
@@ -236,15 +262,19 @@ void Link::Connected(std::shared_ptr<Session> session, TimePoint now) {
 }
 
 void Link::Ping(const std::stop_token& stop) {
-  std::shared_ptr<Session> session;
+  Connection connection;
   {
     MutexLock lock(mutex_);
-    session = current_.session;
+    connection = current_;
   }
-  if (session) {
-    // The answer is of no interest; its bytes count in last_received(). A session that dies ends the wait.
-    (void)session->fs().Lstat(OpContext::WithTimeout(options_.timing.dead_after - options_.timing.ping_after, stop),
-                              RemotePath());
+  if (connection.session == nullptr) {
+    return;
+  }
+  // The answer is of no interest: its bytes count in last_received(), also when nobody waits for them any more. So the
+  // keeper does not wait long, and goes on looking for a suspend.
+  const auto answer = connection.session->fs().Lstat(OpContext::WithTimeout(kGlance, stop), RemotePath());
+  if (!answer && (answer.error().code == Code::kDisconnected || answer.error().code == Code::kProtocol)) {
+    ReportLost(connection.generation, answer.error());  // the SFTP server may end while its connection lives
   }
 }
 
@@ -254,7 +284,9 @@ void Link::Log(Phase before, TimePoint now) {
     return;
   }
   const std::string reason = last_error_ && after != Phase::kUp ? fmt::format(" ({})", last_error_->text) : "";
-  const std::string waiting = waiting_ > 0 ? fmt::format(", {} requests waiting", waiting_) : "";
+  const std::size_t under_way = after == Phase::kUp ? 0 : under_way_.load();
+  const std::string waiting =
+      under_way > 0 ? fmt::format(", {} {} waiting", under_way, under_way == 1 ? "request" : "requests") : "";
   switch (after) {
     case Phase::kBackingOff:
     case Phase::kRefused:
@@ -262,12 +294,14 @@ void Link::Log(Phase before, TimePoint now) {
                    FormatDuration(Milliseconds(state_.next_wakeup() - now)), reason, waiting);
       break;
     case Phase::kUp:
-      spdlog::info("link: {} -> up{}", PhaseName(before), waiting);
+      spdlog::log(before == Phase::kSuspect ? spdlog::level::debug : spdlog::level::info, "link: {} -> up",
+                  PhaseName(before));
       break;
     case Phase::kDialing:
-    case Phase::kSuspect:
+    case Phase::kSuspect:  // an idle link is pinged all day
     case Phase::kStopped:
-      spdlog::info("link: {} -> {}{}{}", PhaseName(before), PhaseName(after), reason, waiting);
+      spdlog::log(after == Phase::kSuspect ? spdlog::level::debug : spdlog::level::info, "link: {} -> {}{}{}",
+                  PhaseName(before), PhaseName(after), reason, waiting);
       break;
   }
 }

@@ -4,6 +4,8 @@
 // Threading: any thread. One thread of its own dials, pings and watches.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,7 +30,7 @@ struct LinkStatus {
   Duration in_phase{};
   std::uint64_t reconnects = 0;
   std::uint64_t containers = 1;
-  std::size_t waiting = 0;  // requests that wait for the link
+  std::size_t waiting = 0;  // requests that wait for the link; 0 while it is up
   Duration next_dial{};     // while backing off or refused
   Duration last_heard{};    // since bytes last came in
   std::string last_error;   // why the link went down, or the last dial failed
@@ -40,6 +42,19 @@ class Link {
     LinkState::Timing timing;
     Backoff::Options backoff;
     std::chrono::milliseconds dial_timeout{30'000};
+    std::chrono::milliseconds longest_retry_after{120'000};  // a service that asks for more is not obeyed
+  };
+
+  // Counts a request as under way while it lives, for status and log.
+  class Request {
+   public:
+    explicit Request(Link& link) : link_(link) { ++link_.under_way_; }
+    ~Request() { --link_.under_way_; }
+    Request(const Request&) = delete;
+    Request& operator=(const Request&) = delete;
+
+   private:
+    Link& link_;
   };
 
   // Starts with a connection that was just made. `dialer` must outlive the link.
@@ -60,33 +75,50 @@ class Link {
   void Stop();
 
   LinkStatus status() const;
+  // False when an answer cannot be expected soon: not connected, or silent and the ping unanswered.
+  bool reachable() const;
 
   // Of the latest connection, also while there is none.
   RemoteCapabilities capabilities() const;
 
  private:
+  // A session that was given up, ended when this goes out of scope: declared before the lock, it is ended and let go
+  // without it.
+  struct Casualty {
+    Casualty() = default;
+    ~Casualty() { End(); }
+    Casualty(const Casualty&) = delete;
+    Casualty& operator=(const Casualty&) = delete;
+
+    void End();
+
+    std::shared_ptr<Session> session;
+    Error why;
+  };
+
   void Run(const std::stop_token& stop);
   LinkState::Action NextAction(const std::stop_token& stop);
   void Dial(const std::stop_token& stop);
   void Ping(const std::stop_token& stop);
-  void Observe(TimePoint now) REQUIRES(mutex_);
-  void Lose(const Error& why, TimePoint now) REQUIRES(mutex_);
-  void Connected(std::shared_ptr<Session> session, TimePoint now) REQUIRES(mutex_);
+  // Looks for a suspend, for the end of the session, and for bytes that came in.
+  void Observe(Casualty& casualty, TimePoint now) REQUIRES(mutex_);
+  void Lose(Casualty& casualty, const Error& why, TimePoint now) REQUIRES(mutex_);
+  void Connected(Casualty& casualty, std::shared_ptr<Session> session, TimePoint now) REQUIRES(mutex_);
   void Log(LinkState::Phase before, TimePoint now) REQUIRES(mutex_);
 
   Dialer& dialer_;
   const Options options_;
+  std::atomic<std::size_t> under_way_{0};
 
   mutable Mutex mutex_;
   CondVar changed_;
   LinkState state_ GUARDED_BY(mutex_);
-  LinkState::Action pending_ GUARDED_BY(mutex_) = LinkState::Action::kNone;
+  bool dial_due_ GUARDED_BY(mutex_) = false;  // the state is dialing, and the keeper has not begun to dial
   Connection current_ GUARDED_BY(mutex_);
   RemoteCapabilities capabilities_ GUARDED_BY(mutex_);
   std::string host_key_ GUARDED_BY(mutex_);
   Duration suspended_ GUARDED_BY(mutex_){};  // reading of TimeSuspended() at the last look
   std::optional<Error> last_error_ GUARDED_BY(mutex_);
-  std::size_t waiting_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
 
   std::jthread thread_;  // last: it uses everything above

@@ -8,6 +8,7 @@
 // until done, ctx.deadline or ctx.cancel.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,11 @@ class NodeDialer {
 
   // What the service says about the job now: project, state, instance. kInvalid for a model, which has no job.
   Result<access::JobInfo> FindJob(const OpContext& ctx);
+
+  // Of each call to the API from now on, and what the last failed one was told to wait: for the link keeper, whose
+  // backoff is the only one.
+  void SetApiAttempts(unsigned attempts) { api_.SetAttempts(attempts); }
+  std::optional<std::chrono::seconds> retry_after() const { return api_.retry_after(); }
 
   const access::Target& target() const { return target_; }
 

@@ -12,7 +12,7 @@ class NodeSession final : public Session {
 
   RemoteFs& fs() override { return *node_.fs; }
   const std::string& host_key() const override { return node_.host_key.fingerprint; }
-  bool alive() const override { return !node_.connection->ended(); }
+  std::optional<Error> ended() const override { return node_.connection->ended(); }
   TimePoint last_received() const override { return node_.connection->statistics().last_received; }
   void Abort(const Error& why) override { node_.connection->Abort(why); }
 
@@ -26,8 +26,21 @@ class NodeSessionDialer final : public Dialer {
   explicit NodeSessionDialer(NodeDialer& dialer) : dialer_(dialer) {}
 
   Result<std::shared_ptr<Session>> Dial(const OpContext& ctx) override {
-    return std::shared_ptr<Session>(std::make_shared<NodeSession>(TRY(dialer_.Dial(ctx))));
+    auto node = dialer_.Dial(ctx);
+    if (!node) {
+      Error error = std::move(node).error();
+      // A token or certificate that was just issued and is refused, or a TLS certificate that does not verify (a
+      // sign-in page of some hotel), says nothing about the next try. Only the API's own word is final.
+      if (error.code == Code::kRefused && !error.tag.starts_with("access.key-") &&
+          !error.tag.starts_with("access.node-") && error.tag != "access.api-refused" &&
+          error.tag != "access.not-found") {
+        error.code = Code::kUnavailable;
+      }
+      return error;
+    }
+    return std::shared_ptr<Session>(std::make_shared<NodeSession>(std::move(node).value()));
   }
+  std::optional<Duration> retry_after() const override { return dialer_.retry_after(); }
 
  private:
   NodeDialer& dialer_;

@@ -62,15 +62,20 @@ void ReconnectingFile::Unlinked() {
   unlinked_ = true;
 }
 
-void ReconnectingFile::Changed(const AttributeChange& change) {
-  if (change.size) {
-    identity_.OnTruncated(*change.size);
-  } else if (change.times) {
-    identity_.OnChanged();
-  }
+bool ReconnectingFile::At(const RemotePath& path) const {
+  MutexLock lock(mutex_);
+  return !unlinked_ && path_ == path;
 }
 
-void ReconnectingFile::Copied(std::uint64_t offset, std::uint64_t length) { identity_.OnWriteSent(offset, length); }
+ReconnectingFile::Handle ReconnectingFile::TakeOlderThan(std::uint64_t generation) {
+  Handle old;
+  MutexLock lock(mutex_);
+  if (handle_.connection.generation < generation) {
+    old.file = std::move(handle_.file);
+    old.connection.session = std::move(handle_.connection.session);
+  }
+  return old;
+}
 
 Error ReconnectingFile::Stale(std::string_view why) {
   MutexLock lock(mutex_);
@@ -82,7 +87,7 @@ Error ReconnectingFile::Stale(std::string_view why) {
 
 Result<ReconnectingFile::Handle> ReconnectingFile::Acquire(const OpContext& ctx) {
   for (;;) {
-    const Connection connection = TRY(fs_.link_.Acquire(ctx));
+    const Connection connection = TRY(fs_.Acquire(ctx));
     auto handle = AcquireOn(ctx, connection);
     if (handle || !IsLinkError(handle.error())) {
       return handle;
@@ -102,7 +107,7 @@ Result<ReconnectingFile::Handle> ReconnectingFile::AcquireOn(const OpContext& ct
       return Error{Code::kStale, fmt::format("{}: this open file is stale; open it again", path_.text()),
                    "reconnect.stale"};
     }
-    if (handle_.connection.generation == connection.generation) {
+    if (handle_.connection.generation == connection.generation && handle_.file != nullptr) {
       return handle_;
     }
     reopening_ = true;
@@ -122,6 +127,8 @@ Result<ReconnectingFile::Handle> ReconnectingFile::AcquireOn(const OpContext& ct
 }
 
 Result<std::shared_ptr<RemoteFile>> ReconnectingFile::Reopen(const OpContext& ctx, const Connection& connection) {
+  // A rename that lost its reply has moved the file or not; only when it has looked is the path known.
+  TRY(fs_.AwaitRenames(ctx, *this));
   RemotePath path;
   bool unlinked = false;
   std::uint64_t container = 0;
@@ -181,10 +188,11 @@ Status ReconnectingFile::CheckIdentity(const OpContext& ctx, RemoteFs& remote, R
 template <typename Call>
 auto ReconnectingFile::Repeat(const OpContext& ctx, Operation operation, Call call)
     -> decltype(call(std::declval<RemoteFile&>())) {
-  for (int lost = 0;; ++lost) {
+  const Link::Request under_way(fs_.link_);
+  for (Losses losses;;) {
     const Handle handle = TRY(Acquire(ctx));
     auto result = call(*handle.file);
-    if (result.ok() || Decide(operation, result.error(), lost) == Verdict::kGiveUp) {
+    if (result.ok() || losses.Decide(operation, result.error()) == Verdict::kGiveUp) {
       return result;
     }
     fs_.link_.ReportLost(handle.connection.generation, result.error());
@@ -192,9 +200,10 @@ auto ReconnectingFile::Repeat(const OpContext& ctx, Operation operation, Call ca
 }
 
 Result<std::size_t> ReconnectingFile::Read(const OpContext& ctx, std::uint64_t offset, std::span<std::byte> out) {
+  const std::uint64_t changes_before = identity_.changes();
   auto got = Repeat(ctx, Operation::kRead, [&](RemoteFile& file) { return file.Read(ctx, offset, out); });
   if (got) {
-    identity_.OnRead(offset, out.first(*got));
+    identity_.OnRead(offset, out.first(*got), changes_before);
   }
   return got;
 }
@@ -203,8 +212,10 @@ Status ReconnectingFile::Write(const OpContext& ctx, std::uint64_t offset, std::
   if (reopen_flags_.append) {
     return Append(ctx, bytes);
   }
-  identity_.OnWriteSent(offset, bytes.size());
+  const auto writing = [&](FileIdentity& identity) { identity.OnWrite(offset, bytes.size()); };
+  fs_.Announce(*this, writing);
   Status written = Repeat(ctx, Operation::kWrite, [&](RemoteFile& file) { return file.Write(ctx, offset, bytes); });
+  fs_.Announce(*this, writing);
   if (written) {
     identity_.OnWriteAcknowledged(offset, bytes);
   }
@@ -212,24 +223,29 @@ Status ReconnectingFile::Write(const OpContext& ctx, std::uint64_t offset, std::
 }
 
 Status ReconnectingFile::Append(const OpContext& ctx, std::span<const std::byte> bytes) {
+  const Link::Request under_way(fs_.link_);
   bool uncertain = false;
-  for (int lost = 0; !bytes.empty(); ++lost) {
-    const std::uint64_t before = identity_.known_size();
-    identity_.OnWriteSent(before, bytes.size());
+  std::uint64_t end = 0;  // of the file, at least, when the bytes were sent
+  for (Losses losses; !bytes.empty();) {
     const Handle handle = TRY(Acquire(ctx));
     if (uncertain) {
-      const std::size_t arrived = TRY(CountAppended(ctx, before, bytes));
-      identity_.OnWriteAcknowledged(before, bytes.first(arrived));
+      const std::size_t arrived = TRY(CountAppended(ctx, end, bytes));
+      identity_.OnAppended(end, arrived);
       bytes = bytes.subspan(arrived);
       uncertain = false;
       continue;
     }
-    Status written = handle.file->Write(ctx, before, bytes);
+    end = identity_.known_size();
+    const auto writing = [&](FileIdentity& identity) { identity.OnWrite(end, bytes.size()); };
+    identity_.OnAppend();
+    fs_.Announce(*this, writing);
+    Status written = handle.file->Write(ctx, end, bytes);
     if (written) {
-      identity_.OnWriteAcknowledged(before, bytes);
+      fs_.Announce(*this, writing);
+      identity_.OnAppended(end, bytes.size());
       break;
     }
-    const Verdict verdict = Decide(Operation::kAppend, written.error(), lost);
+    const Verdict verdict = losses.Decide(Operation::kAppend, written.error());
     if (verdict == Verdict::kGiveUp) {
       return written;
     }
@@ -272,10 +288,11 @@ Result<Attributes> ReconnectingFile::Stat(const OpContext& ctx) {
 }
 
 Status ReconnectingFile::SetAttributes(const OpContext& ctx, const AttributeChange& change) {
+  fs_.Announce(*this, ReconnectingFs::Changing(change));
   Status changed =
       Repeat(ctx, Operation::kSetAttributes, [&](RemoteFile& file) { return file.SetAttributes(ctx, change); });
-  if (changed) {
-    Changed(change);
+  if (changed && change.size) {
+    fs_.Announce(*this, [&](FileIdentity& identity) { identity.OnResized(*change.size); });
   }
   return changed;
 }

@@ -38,9 +38,11 @@ class ReconnectingFile : public RemoteFile {
   RemotePath path() const;
   void Moved(const RemotePath& from, const RemotePath& to);
   void Unlinked();
-  void Changed(const AttributeChange& change);
-  // The server copied something into the file.
-  void Copied(std::uint64_t offset, std::uint64_t length);
+  // Told by ReconnectingFs when this mount changes the file behind the path, through whatever handle.
+  FileIdentity& identity() { return identity_; }
+  bool At(const RemotePath& path) const;
+  // A handle on an older connection, which is of no use but keeps that connection's thread and memory.
+  Handle TakeOlderThan(std::uint64_t generation);
 
  private:
   template <typename Call>

@@ -37,13 +37,33 @@ Error UnknownOutcome(Operation operation) {
 
 }  // namespace
 
+class ReconnectingFs::MoveUnderWay {
+ public:
+  MoveUnderWay(ReconnectingFs& fs, const RemotePath& from, const RemotePath& to) : fs_(fs) {
+    MutexLock lock(fs_.mutex_);
+    place_ = fs_.moves_.insert(fs_.moves_.end(), Move{from, to});
+  }
+  ~MoveUnderWay() {
+    MutexLock lock(fs_.mutex_);
+    fs_.moves_.erase(place_);
+    fs_.rename_ended_.NotifyAll();
+  }
+  MoveUnderWay(const MoveUnderWay&) = delete;
+  MoveUnderWay& operator=(const MoveUnderWay&) = delete;
+
+ private:
+  ReconnectingFs& fs_;
+  std::list<Move>::iterator place_;
+};
+
 template <typename Call>
 auto ReconnectingFs::Repeat(const OpContext& ctx, Operation operation, Call call)
     -> decltype(call(std::declval<RemoteFs&>())) {
-  for (int lost = 0;; ++lost) {
-    const Connection connection = TRY(link_.Acquire(ctx));
+  const Link::Request under_way(link_);
+  for (Losses losses;;) {
+    const Connection connection = TRY(Acquire(ctx));
     auto result = call(connection.session->fs());
-    if (result.ok() || Decide(operation, result.error(), lost) == Verdict::kGiveUp) {
+    if (result.ok() || losses.Decide(operation, result.error()) == Verdict::kGiveUp) {
       return result;
     }
     link_.ReportLost(connection.generation, result.error());
@@ -54,8 +74,9 @@ Status ReconnectingFs::Mutate(const OpContext& ctx, Operation operation,
                               const std::function<Status(const Connection&)>& call, const Look& look) {
   bool sent_before = false;
   std::uint64_t container = 0;
-  for (int lost = 0;; ++lost) {
-    const Connection connection = TRY(link_.Acquire(ctx));
+  for (Losses losses;;) {
+    std::optional<Link::Request> under_way(std::in_place, link_);
+    const Connection connection = TRY(Acquire(ctx));
     if (sent_before && container != connection.container) {
       return Error{Code::kStale, "another container answers now; whether the old one did this is not known",
                    "reconnect.container", Fate::kUnknown};
@@ -65,7 +86,8 @@ Status ReconnectingFs::Mutate(const OpContext& ctx, Operation operation,
     if (status) {
       return status;
     }
-    const Verdict verdict = Decide(operation, status.error(), lost);
+    under_way.reset();  // looking counts itself
+    const Verdict verdict = losses.Decide(operation, status.error());
     const bool own_doing = sent_before && MayBeOurOwnDoing(operation, status.error().code);
     if (verdict == Verdict::kGiveUp && !own_doing) {
       return status;
@@ -111,10 +133,11 @@ Result<Attributes> ReconnectingFs::Stat(const OpContext& ctx, const RemotePath& 
 }
 
 Status ReconnectingFs::SetAttributes(const OpContext& ctx, const RemotePath& path, const AttributeChange& change) {
+  Announce(path, Changing(change));
   Status changed =
       Repeat(ctx, Operation::kSetAttributes, [&](RemoteFs& fs) { return fs.SetAttributes(ctx, path, change); });
-  if (changed) {
-    PathChanged(path, change);
+  if (changed && change.size) {
+    Announce(path, [&](FileIdentity& identity) { identity.OnResized(*change.size); });
   }
   return changed;
 }
@@ -186,6 +209,7 @@ Status ReconnectingFs::RemoveDirectory(const OpContext& ctx, const RemotePath& p
 
 Status ReconnectingFs::Rename(const OpContext& ctx, const RemotePath& from, const RemotePath& to, RenameMode mode) {
   const Operation operation = mode == RenameMode::kReplace ? Operation::kRename : Operation::kRenameNoReplace;
+  const MoveUnderWay under_way(*this, from, to);
   Status renamed = Mutate(
       ctx, operation, [&](const Connection& c) { return c.session->fs().Rename(ctx, from, to, mode); },
       [&]() -> Result<Outcome> {
@@ -217,6 +241,9 @@ Status ReconnectingFs::MakeHardLink(const OpContext& ctx, const RemotePath& exis
 Result<OpenedFile> ReconnectingFs::Open(const OpContext& ctx, const RemotePath& path, const OpenFlags& flags,
                                         std::uint32_t permissions) {
   const bool exclusive = flags.create && flags.exclusive;
+  if (flags.truncate) {
+    Announce(path, [](FileIdentity& identity) { identity.OnResize(0); });
+  }
   OpenedOn on =
       TRY(exclusive ? CreateExclusive(ctx, path, flags, permissions) : OpenRepeatedly(ctx, path, flags, permissions));
   const Attributes attributes = on.opened.attributes;
@@ -226,13 +253,14 @@ Result<OpenedFile> ReconnectingFs::Open(const OpContext& ctx, const RemotePath& 
 
 Result<ReconnectingFs::OpenedOn> ReconnectingFs::OpenRepeatedly(const OpContext& ctx, const RemotePath& path,
                                                                 const OpenFlags& flags, std::uint32_t permissions) {
-  for (int lost = 0;; ++lost) {
-    const Connection connection = TRY(link_.Acquire(ctx));
+  const Link::Request under_way(link_);
+  for (Losses losses;;) {
+    const Connection connection = TRY(Acquire(ctx));
     auto opened = connection.session->fs().Open(ctx, path, flags, permissions);
     if (opened) {
       return OpenedOn{connection, std::move(opened).value()};
     }
-    if (Decide(Operation::kOpen, opened.error(), lost) == Verdict::kGiveUp) {
+    if (losses.Decide(Operation::kOpen, opened.error()) == Verdict::kGiveUp) {
       return std::move(opened).error();
     }
     link_.ReportLost(connection.generation, opened.error());
@@ -273,19 +301,19 @@ Result<std::uint64_t> ReconnectingFs::CopyRange(const OpContext& ctx, RemoteFile
   // Every file that this object hands out is one of its own kind.
   auto& source = static_cast<ReconnectingFile&>(from);
   auto& target = static_cast<ReconnectingFile&>(to);
-  for (int lost = 0;; ++lost) {
-    const Connection connection = TRY(link_.Acquire(ctx));
+  const Tell writing = [&](FileIdentity& identity) { identity.OnWrite(to_offset, length); };
+  const Link::Request under_way(link_);
+  Announce(target, writing);
+  for (Losses losses;;) {
+    const Connection connection = TRY(Acquire(ctx));
     auto copied = [&]() -> Result<std::uint64_t> {
       const ReconnectingFile::Handle source_handle = TRY(source.AcquireOn(ctx, connection));
       const ReconnectingFile::Handle target_handle = TRY(target.AcquireOn(ctx, connection));
       return connection.session->fs().CopyRange(ctx, *source_handle.file, from_offset, *target_handle.file, to_offset,
                                                 length);
     }();
-    if (copied) {
-      target.Copied(to_offset, *copied);
-      return copied;
-    }
-    if (Decide(Operation::kCopyRange, copied.error(), lost) == Verdict::kGiveUp) {
+    if (copied || losses.Decide(Operation::kCopyRange, copied.error()) == Verdict::kGiveUp) {
+      Announce(target, writing);
       return copied;
     }
     link_.ReportLost(connection.generation, copied.error());
@@ -293,6 +321,34 @@ Result<std::uint64_t> ReconnectingFs::CopyRange(const OpContext& ctx, RemoteFile
 }
 
 RemoteCapabilities ReconnectingFs::capabilities() const { return link_.capabilities(); }
+
+Result<Connection> ReconnectingFs::Acquire(const OpContext& ctx) {
+  Connection connection = TRY(link_.Acquire(ctx));
+  if (latest_generation_.load() < connection.generation) {
+    latest_generation_.store(connection.generation);
+    std::vector<ReconnectingFile::Handle> old;  // let go without the lock
+    MutexLock lock(mutex_);
+    for (ReconnectingFile* file : files_) {
+      old.push_back(file->TakeOlderThan(connection.generation));
+    }
+    lock.Unlock();
+  }
+  return connection;
+}
+
+Status ReconnectingFs::AwaitRenames(const OpContext& ctx, const ReconnectingFile& file) {
+  MutexLock lock(mutex_);
+  for (;;) {
+    const RemotePath path = file.path();
+    const bool moving = std::any_of(moves_.begin(), moves_.end(),
+                                    [&path](const Move& move) { return move.from.Contains(path) || move.to == path; });
+    if (!moving) {
+      return {};
+    }
+    TRY(ctx.Check());
+    rename_ended_.Wait(mutex_, ctx);
+  }
+}
 
 void ReconnectingFs::Add(ReconnectingFile* file) {
   MutexLock lock(mutex_);
@@ -320,13 +376,25 @@ void ReconnectingFs::PathRemoved(const RemotePath& path) {
   }
 }
 
-void ReconnectingFs::PathChanged(const RemotePath& path, const AttributeChange& change) {
+void ReconnectingFs::Announce(ReconnectingFile& origin, const Tell& tell) { AnnounceTo(origin.path(), &origin, tell); }
+
+void ReconnectingFs::AnnounceTo(const RemotePath& path, const ReconnectingFile* origin, const Tell& tell) {
   MutexLock lock(mutex_);
   for (ReconnectingFile* file : files_) {
-    if (file->path() == path) {
-      file->Changed(change);
+    if (file == origin || file->At(path)) {
+      tell(file->identity());
     }
   }
+}
+
+ReconnectingFs::Tell ReconnectingFs::Changing(const AttributeChange& change) {
+  return [size = change.size, times = change.times.has_value()](FileIdentity& identity) {
+    if (size) {
+      identity.OnResize(*size);
+    } else if (times) {
+      identity.OnTouch();
+    }
+  };
 }
 
 }  // namespace bt

@@ -6,7 +6,10 @@
 // request was lost midway and looking could not tell whether it was done.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,6 +21,7 @@
 
 namespace bt {
 
+class FileIdentity;
 class ReconnectingFile;
 
 class ReconnectingFs : public RemoteFs {
@@ -65,14 +69,33 @@ class ReconnectingFs : public RemoteFs {
   // Lstat where "there is nothing" is an answer and not an error.
   Result<std::optional<Attributes>> LookAt(const OpContext& ctx, const RemotePath& path);
 
+  // As Link::Acquire. The first one on a new connection lets go of what is left of the old ones.
+  Result<Connection> Acquire(const OpContext& ctx);
+
   void Add(ReconnectingFile* file);
   void Remove(ReconnectingFile* file);
+  // A rename of this mount while it is not known whether it is done.
+  struct Move {
+    RemotePath from;
+    RemotePath to;
+  };
+  class MoveUnderWay;
+  // Until no rename that concerns the file's path is under way.
+  Status AwaitRenames(const OpContext& ctx, const ReconnectingFile& file);
   void PathsMoved(const RemotePath& from, const RemotePath& to);
   void PathRemoved(const RemotePath& path);
-  void PathChanged(const RemotePath& path, const AttributeChange& change);
+  // Tells every open file of the path that this mount changes it. `origin` may have no path any more.
+  using Tell = std::function<void(FileIdentity&)>;
+  void Announce(const RemotePath& path, const Tell& tell) { AnnounceTo(path, nullptr, tell); }
+  void Announce(ReconnectingFile& origin, const Tell& tell);
+  void AnnounceTo(const RemotePath& path, const ReconnectingFile* origin, const Tell& tell);
+  static Tell Changing(const AttributeChange& change);
 
   Link& link_;
+  std::atomic<std::uint64_t> latest_generation_{1};
   mutable Mutex mutex_;
+  CondVar rename_ended_;
+  std::list<Move> moves_ GUARDED_BY(mutex_);
   std::vector<ReconnectingFile*> files_ GUARDED_BY(mutex_);  // open now; each takes itself out when destroyed
 };
 

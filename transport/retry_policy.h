@@ -48,6 +48,17 @@ bool IsIdempotent(Operation operation);
 // answers it with garbage each time must not be dialled for ever.
 Verdict Decide(Operation operation, const Error& error, int lost_before);
 
+// The same for one operation from its first attempt to its last.
+class Losses {
+ public:
+  Verdict Decide(Operation operation, const Error& error) {
+    return bt::Decide(operation, error, error.code == Code::kProtocol ? protocol_errors_++ : protocol_errors_);
+  }
+
+ private:
+  int protocol_errors_ = 0;
+};
+
 std::string_view OperationName(Operation operation);
 
 }  // namespace bt

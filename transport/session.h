@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "transport/base/op_context.h"
@@ -20,13 +21,13 @@ class Session {
   // Identity of the container's sshd. Another one after a reconnect means another container.
   virtual const std::string& host_key() const = 0;
 
-  // False once the connection ended, for whatever reason; never true again.
-  virtual bool alive() const = 0;
+  // Why the connection ended; nothing while it lives. Never lives again.
+  virtual std::optional<Error> ended() const = 0;
 
   // When bytes last came in. Any byte proves life.
   virtual TimePoint last_received() const = 0;
 
-  // Ends the connection now; whoever waits on it gets `why`. Does not block.
+  // Ends the connection now, and what was not sent yet never will be; whoever waits on it gets `why`. Does not block.
   virtual void Abort(const Error& why) = 0;
 };
 
@@ -37,6 +38,9 @@ class Dialer {
   // Blocks until connected, refused, or the context ends. The code of the error tells whether another try is worth it:
   // kRefused, kNotRunning and kConfig will be the same next time.
   virtual Result<std::shared_ptr<Session>> Dial(const OpContext& ctx) = 0;
+
+  // What the service asked for when it turned the last Dial() down: the next one shall not come earlier.
+  virtual std::optional<Duration> retry_after() const { return std::nullopt; }
 };
 
 }  // namespace bt

@@ -5,6 +5,7 @@
 #include "fs/app/demo_command.h"
 #include "fs/app/mount_command.h"
 #include "fs/app/options.h"
+#include "fs/app/status_command.h"
 #include "fs/app/unmount_command.h"
 
 namespace bt::app {
@@ -15,6 +16,7 @@ constexpr int kUsageError = 2;
 struct RunCommand {
   int operator()(const MountOptions& options) const { return RunMount(options); }
   int operator()(const UnmountOptions& options) const { return RunUnmount(options); }
+  int operator()(const StatusOptions& options) const { return RunStatus(options); }
   int operator()(const DemoOptions& options) const { return RunDemo(options); }
   int operator()(const PrintAndExit& print) const {
     fmt::print("{}", print.text);

@@ -10,9 +10,11 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/app/control_socket.h"
 #include "fs/app/hardening.h"
 #include "fs/app/log.h"
 #include "fs/app/mount_plan.h"
+#include "fs/app/mount_status.h"
 #include "fs/app/remote_root.h"
 #include "fs/app/reporter.h"
 #include "fs/app/signal_watch.h"
@@ -29,6 +31,7 @@ namespace {
 constexpr auto kConnectTimeout = std::chrono::seconds(60);
 // How long unwritten bytes may take to reach the server when the mount ends.
 constexpr auto kFlushTimeout = std::chrono::seconds(60);
+constexpr auto kForcedFlushTimeout = std::chrono::seconds(2);
 
 Backoff::Random RandomFraction() {
   return [engine = std::mt19937_64(std::random_device{}())]() mutable {
@@ -47,6 +50,8 @@ class MountProcess {
  private:
   void OnSignal(int signal);
   Status Serve(RemoteFs& remote, const RemoteRoot& root);
+  MountStatus Describe();
+  void Stop(bool force);
   void Progress(std::string_view text);
   Status FlushUnwritten(Filesystem& filesystem);
 
@@ -57,16 +62,24 @@ class MountProcess {
   std::atomic<bool> connected_{false};  // later dials are the log's business
   Mutex mutex_;
   fuse::Mount* mount_ GUARDED_BY(mutex_) = nullptr;
+  Link* link_ GUARDED_BY(mutex_) = nullptr;
+  Filesystem* filesystem_ GUARDED_BY(mutex_) = nullptr;
   bool ending_ GUARDED_BY(mutex_) = false;
+  bool forced_ GUARDED_BY(mutex_) = false;  // the link may be dead: do not wait long for it
 
   SignalWatch signals_;  // last: calls OnSignal
 };
 
 void MountProcess::OnSignal(int signal) {
   spdlog::info("ending: signal {}", signal);
+  Stop(/*force=*/false);
+}
+
+void MountProcess::Stop(bool force) {
   stop_.request_stop();
   MutexLock lock(mutex_);
   ending_ = true;
+  forced_ = forced_ || force;
   if (mount_ != nullptr) {
     mount_->Stop();
   }
@@ -94,9 +107,18 @@ Status MountProcess::Run() {
   TRY(session->fs().ReadDirectory(ctx, root.path));
 
   connected_ = true;
+  node.SetApiAttempts(1);  // from here on the link keeper has the only backoff
   Link link(dialer, std::move(session), Link::Options(), RandomFraction());
   ReconnectingFs remote(link);
-  return Serve(remote, root);
+  {
+    MutexLock lock(mutex_);
+    link_ = &link;
+  }
+  Status served = Serve(remote, root);
+  MutexLock lock(mutex_);
+  link_ = nullptr;
+  lock.Unlock();
+  return served;
 }
 
 Status MountProcess::Serve(RemoteFs& remote, const RemoteRoot& root) {
@@ -104,7 +126,19 @@ Status MountProcess::Serve(RemoteFs& remote, const RemoteRoot& root) {
   options.root = root.path;
   options.remote_uid = root.uid;
   options.remote_gid = root.gid;
+  options.reachable = [this] {
+    MutexLock lock(mutex_);
+    return link_ == nullptr || link_->reachable();
+  };
   Filesystem filesystem(remote, options);
+  {
+    MutexLock lock(mutex_);
+    filesystem_ = &filesystem;
+  }
+  const auto control = ControlSocket::Open({[this] { return Describe(); }, [this](bool force) { Stop(force); }});
+  if (!control) {
+    spdlog::warn("no status for this mount: {}", bt::Describe(control.error()));
+  }
 
   const std::string source = fmt::format("{}:{}", TargetLabel(plan_.target), root.path.text());
   auto mount = TRY(fuse::Mount::Open(ToFuseOptions(plan_, source), filesystem));
@@ -115,6 +149,7 @@ Status MountProcess::Serve(RemoteFs& remote, const RemoteRoot& root) {
     }
     mount_ = mount.get();
   }
+  filesystem.RefreshInBackground();  // so that free space and the root are known should the link die soon
   const Status served = mount->Run([&] {
     const std::string end = fmt::format("bt-mount unmount {}", plan_.mount_point.string());
     spdlog::info("mounted {} at {}", source, plan_.mount_point.string());
@@ -124,11 +159,54 @@ Status MountProcess::Serve(RemoteFs& remote, const RemoteRoot& root) {
   {
     MutexLock lock(mutex_);
     mount_ = nullptr;
+    ending_ = true;
   }
   mount.reset();
   const Status flushed = FlushUnwritten(filesystem);
+  if (control) {
+    MountStatus last = Describe();
+    last.end_error = flushed ? "" : flushed.error().text;
+    (*control)->Finish(std::move(last));
+  }
+  {
+    MutexLock lock(mutex_);
+    filesystem_ = nullptr;
+  }
   spdlog::info("unmounted {}", plan_.mount_point.string());
   return served.ok() ? flushed : served;
+}
+
+MountStatus MountProcess::Describe() {
+  const auto seconds = [](Duration duration) { return std::chrono::duration<double>(duration).count(); };
+  MountStatus status;
+  status.version = BT_VERSION;
+  status.pid = ::getpid();
+  status.target = TargetLabel(plan_.target);
+  status.mount_point = plan_.mount_point.string();
+  status.log_file = plan_.log_file.string();
+  MutexLock lock(mutex_);
+  status.ending = ending_;
+  if (link_ != nullptr) {
+    const LinkStatus link = link_->status();
+    status.link = PhaseName(link.phase);
+    status.link_seconds = seconds(link.in_phase);
+    status.last_heard_seconds = seconds(link.last_heard);
+    status.next_dial_seconds = seconds(link.next_dial);
+    status.reconnects = link.reconnects;
+    status.containers = link.containers;
+    status.last_error = link.last_error;
+  }
+  if (mount_ != nullptr) {
+    const fuse::Mount::Counts counts = mount_->counts();
+    status.requests_under_way = counts.waiting;
+    status.requests_failed = counts.failed;
+  }
+  if (filesystem_ != nullptr) {
+    status.unwritten_bytes = filesystem_->unwritten_bytes();
+    status.unwritten_files = filesystem_->unwritten_files();
+    status.lost_writes = filesystem_->lost_writes();
+  }
+  return status;
 }
 
 Status MountProcess::FlushUnwritten(Filesystem& filesystem) {
@@ -137,15 +215,20 @@ Status MountProcess::FlushUnwritten(Filesystem& filesystem) {
     return {};
   }
   spdlog::info("sending the last {} before ending", FormatByteSize(unwritten));
-  Status flushed = filesystem.FlushAll(OpContext::WithTimeout(kFlushTimeout));
+  bool forced = false;
+  {
+    MutexLock lock(mutex_);
+    forced = forced_;
+  }
+  Status flushed = filesystem.FlushAll(OpContext::WithTimeout(forced ? kForcedFlushTimeout : kFlushTimeout));
   if (!flushed) {
-    spdlog::error("unwritten data is lost: {}", Describe(flushed.error()));
+    spdlog::error("unwritten data is lost: {}", bt::Describe(flushed.error()));
   }
   return flushed;
 }
 
 int Fail(Reporter& reporter, const Error& error) {
-  spdlog::error("{}", Describe(error));
+  spdlog::error("{}", bt::Describe(error));
   reporter.Failed(error.text);
   return 1;
 }

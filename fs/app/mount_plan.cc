@@ -70,6 +70,7 @@ FilesystemOptions ToFilesystemOptions(const MountPlan& plan) {
   options.umask = plan.options.umask;
   options.symlinks = plan.options.symlinks;
   options.read_only = plan.options.read_only;
+  options.write_timeout = plan.options.timeout;
   return options;
 }
 

@@ -42,6 +42,7 @@ The SSH key of `truss ssh setup` is used when there is one; otherwise a key is
 made in memory for this mount. Nothing of either is written anywhere.
 
 Other commands:
+  bt-mount status [MOUNTPOINT]  the link, waiting requests, unwritten bytes
   bt-mount unmount MOUNTPOINT   flush and end a mount
   bt-mount demo                 try it out without an account
 
@@ -136,6 +137,22 @@ Result<Command> ParseUnmount(int argc, const char* const* argv) {
   return options;
 }
 
+Result<Command> ParseStatus(int argc, const char* const* argv) {
+  StatusOptions options;
+  std::string mount_point;
+  CLI::App app{"Shows what the mounts of this user are doing. Answers at once, also while a link is down.",
+               "bt-mount status"};
+  app.add_option("mountpoint", mount_point, "Only this one");
+  app.add_flag("--json", options.json, "A list of JSON objects instead of text");
+  if (auto ended = Run(app, argc, argv, "status ")) {
+    return std::move(*ended);
+  }
+  if (!mount_point.empty()) {
+    options.mount_point = mount_point;
+  }
+  return options;
+}
+
 Result<Command> ParseDemo(int argc, const char* const* argv) {
   DemoOptions options;
   CLI::App app{
@@ -155,6 +172,9 @@ Result<Command> ParseCommandLine(int argc, const char* const* argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "unmount" || command == "umount") {
     return ParseUnmount(argc - 1, argv + 1);
+  }
+  if (command == "status") {
+    return ParseStatus(argc - 1, argv + 1);
   }
   if (command == "demo") {
     return ParseDemo(argc - 1, argv + 1);

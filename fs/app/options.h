@@ -47,6 +47,11 @@ struct UnmountOptions {
   bool force = false;
 };
 
+struct StatusOptions {
+  std::optional<std::filesystem::path> mount_point;  // default: all of this user's
+  bool json = false;
+};
+
 struct DemoOptions {
   bool foreground = false;
 };
@@ -57,7 +62,7 @@ struct PrintAndExit {
   int code = 0;
 };
 
-using Command = std::variant<MountOptions, UnmountOptions, DemoOptions, PrintAndExit>;
+using Command = std::variant<MountOptions, UnmountOptions, StatusOptions, DemoOptions, PrintAndExit>;
 
 // kConfig with a sentence for the user when the words are not understood.
 Result<Command> ParseCommandLine(int argc, const char* const* argv);

@@ -54,7 +54,7 @@ std::chrono::milliseconds RetryDelay(const RetryPolicy& policy, unsigned attempt
 }
 
 ApiClient::ApiClient(Credentials credentials, ApiOptions options)
-    : credentials_(std::move(credentials)), options_(std::move(options)), http_(options_.http) {}
+    : credentials_(std::move(credentials)), options_(std::move(options)), attempts_(options_.retry.attempts), http_(options_.http) {}
 
 Result<JobInfo> ApiClient::FindJob(const OpContext& ctx, const Target& target) {
   const std::string request = Dump({{"job_id", target.job}});
@@ -83,6 +83,7 @@ Result<Grant> ApiClient::Sign(const OpContext& ctx, const Target& target, const 
 
 Result<std::string> ApiClient::Exchange(const OpContext& ctx, Call call, const Target& target, const std::string& path,
                                         const std::string& body) {
+  retry_after_ = -1;
   for (unsigned attempt = 0;; ++attempt) {
     Result<HttpAnswer> answer = http_.Post(ctx, credentials_.api_base + path, credentials_.api_key, body);
     if (!answer.ok()) {
@@ -106,7 +107,8 @@ Result<std::string> ApiClient::Exchange(const OpContext& ctx, Call call, const T
 
 Status ApiClient::Pause(const OpContext& ctx, unsigned attempt, const Error& error,
                         std::optional<std::chrono::seconds> retry_after) {
-  if (attempt + 1 >= options_.retry.attempts) {
+  retry_after_ = retry_after ? retry_after->count() : -1;
+  if (attempt + 1 >= attempts_) {
     Error last = error;
     if (attempt > 0) {
       last.text += fmt::format(" (tried {} times)", attempt + 1);
@@ -129,6 +131,11 @@ Status ApiClient::Pause(const OpContext& ctx, unsigned attempt, const Error& err
     spdlog::warn("{} [{}]", note, error.tag);
   }
   return Sleep(ctx, delay);
+}
+
+std::optional<std::chrono::seconds> ApiClient::retry_after() const {
+  const auto seconds = retry_after_.load();
+  return seconds < 0 ? std::nullopt : std::optional(std::chrono::seconds(seconds));
 }
 
 std::string ApiClient::WithoutKey(std::string text) const {

@@ -9,6 +9,7 @@
 // kInterrupted. Texts name what to do; they never hold the key.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -54,6 +55,11 @@ class ApiClient {
   Result<Grant> Sign(const OpContext& ctx, const Target& target, const std::string& project_id,
                      std::string_view public_key_line);
 
+  // From now on, of each call: for a caller that has a backoff of its own.
+  void SetAttempts(unsigned attempts) { attempts_ = attempts; }
+  // What the last call that failed was told to wait (Retry-After).
+  std::optional<std::chrono::seconds> retry_after() const;
+
   const std::string& api_base() const { return credentials_.api_base; }
 
  private:
@@ -67,6 +73,8 @@ class ApiClient {
 
   const Credentials credentials_;
   const ApiOptions options_;
+  std::atomic<unsigned> attempts_;
+  std::atomic<std::chrono::seconds::rep> retry_after_{-1};  // -1: nothing
   HttpClient http_;
 };
 

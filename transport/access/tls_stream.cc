@@ -16,6 +16,7 @@
 #include "transport/access/socket_bio.h"
 #include "transport/access/stop_waker.h"
 #include "transport/access/tls_verify.h"
+#include "transport/base/socket_options.h"
 
 namespace bt::access {
 namespace {
@@ -245,7 +246,7 @@ short TlsStream::poll_events(bool want_write) const {
   return static_cast<short>(POLLIN | (out ? POLLOUT : 0));
 }
 
-void TlsStream::Abort() { ::shutdown(fd_.get(), SHUT_RDWR); }
+void TlsStream::Abort() { ResetConnection(fd_.get()); }
 
 Result<std::size_t> PlainStream::Read(std::span<std::byte> out) {
   if (out.empty()) {
@@ -282,6 +283,6 @@ short PlainStream::poll_events(bool want_write) const {
   return static_cast<short>(POLLIN | (want_write ? POLLOUT : 0));
 }
 
-void PlainStream::Abort() { ::shutdown(fd_.get(), SHUT_RDWR); }
+void PlainStream::Abort() { ResetConnection(fd_.get()); }
 
 }  // namespace bt::access

@@ -37,6 +37,16 @@ void TuneForLongLink(int fd) {
 #endif
 }
 
+void ResetConnection(int fd) {
+#if defined(__linux__)
+  // Disconnecting sends a RST and empties the send queue; shutdown() alone would go on delivering it, even after close().
+  struct sockaddr nobody {};
+  nobody.sa_family = AF_UNSPEC;
+  static_cast<void>(::connect(fd, &nobody, sizeof nobody));
+#endif
+  static_cast<void>(::shutdown(fd, SHUT_RDWR));
+}
+
 Status SetNonBlocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL, 0);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {

@@ -14,6 +14,10 @@ namespace bt {
 // make an end visible earlier, nothing depends on them for correctness.
 void TuneForLongLink(int fd);
 
+// Ends a TCP connection at once and throws away what it has not delivered: bytes of a request must not arrive minutes
+// later, when the request was long repeated on another connection. Wakes who polls `fd`; does not close it.
+void ResetConnection(int fd);
+
 // Also sets close-on-exec.
 Status SetNonBlocking(int fd);
 

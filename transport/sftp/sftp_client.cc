@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "transport/sftp/errors.h"
@@ -9,6 +10,9 @@
 
 namespace bt::sftp {
 namespace {
+
+// A request may take this many times its allowance while bytes come in: one that is never answered must end as well.
+constexpr int kMostAllowances = 10;
 
 Error WithFate(Error error, Fate fate) {
   error.fate = fate;
@@ -64,6 +68,7 @@ Status SftpClient::Greet(const OpContext& ctx) {
 std::shared_ptr<SftpClient::Slot> SftpClient::SendLocked(Request request, bool abandoned) {
   auto slot = std::make_shared<Slot>();
   slot->expected = request.expected_reply;
+  slot->sent_at = Clock::now();
   {
     MutexLock slot_lock(slot->mutex);
     slot->abandoned = abandoned;
@@ -215,10 +220,20 @@ void SftpClient::CloseHandleOf(const Reply& reply) {
   }
 }
 
+TimePoint SftpClient::ExtendedDeadline(const OpContext& ctx, const Slot& slot) const {
+  const Duration allowance = ctx.deadline == TimePoint::max() ? Duration::zero() : ctx.deadline - slot.sent_at;
+  const TimePoint heard = last_received();
+  if (allowance <= Duration::zero() || heard <= slot.sent_at) {
+    return ctx.deadline;
+  }
+  return std::min(heard + allowance, slot.sent_at + kMostAllowances * allowance);
+}
+
 Result<Reply> SftpClient::Await(const OpContext& ctx, Slot& slot) {
   MutexLock lock(slot.mutex);
   while (!slot.answer) {
-    Status going_on = ctx.Check(Fate::kUnknown);
+    const OpContext extended{ExtendedDeadline(ctx, slot), ctx.cancel};
+    Status going_on = extended.Check(Fate::kUnknown);
     if (!going_on) {
       if (std::exchange(slot.waited_for, false)) {
         --waiting_;
@@ -228,7 +243,7 @@ Result<Reply> SftpClient::Await(const OpContext& ctx, Slot& slot) {
     if (!std::exchange(slot.waited_for, true)) {
       ++waiting_;
     }
-    slot.answered.Wait(slot.mutex, ctx);
+    slot.answered.Wait(slot.mutex, extended);
   }
   return std::move(*slot.answer);
 }

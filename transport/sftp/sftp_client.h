@@ -78,6 +78,7 @@ class SftpClient final : private MessageChannel::Receiver {
   struct Slot {
     std::uint64_t sequence = 0;  // how many messages were sent before this one
     MessageType expected = MessageType::kStatus;
+    TimePoint sent_at{};
 
     Mutex mutex;
     CondVar answered;
@@ -95,6 +96,9 @@ class SftpClient final : private MessageChannel::Receiver {
   void Complete(Slot& slot, Result<Reply> answer);
   void CloseHandleOf(const Reply& reply);
   Result<Reply> Await(const OpContext& ctx, Slot& slot);
+  // The deadline of a request that was sent: a slow but living transfer is not a dead one, so it counts anew from the
+  // last bytes that came in, within bounds.
+  TimePoint ExtendedDeadline(const OpContext& ctx, const Slot& slot) const;
   void Abandon(Slot& slot);
 
   void OnBytes(std::span<const std::byte> bytes) override;
@@ -132,7 +136,8 @@ class SftpClient::Call {
   Call& operator=(Call&& other) noexcept;
   ~Call();
 
-  // Blocks until the reply, the deadline or the cancellation. Errors: the context's and the channel's end; a STATUS is
+  // Blocks until the reply, the deadline or the cancellation. While bytes of any reply come in, the deadline counts from
+  // the last of them, up to ten times as long in all. Errors: the context's and the channel's end; a STATUS is
   // a reply. At most once.
   Result<Reply> Await(const OpContext& ctx);
 

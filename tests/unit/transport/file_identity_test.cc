@@ -31,7 +31,7 @@ TEST(FileIdentity, ChangedFileWithNothingToCompareIsDifferent) {
 
 TEST(FileIdentity, LogThatGrewIsComparedByWhatWasRead) {
   FileIdentity identity(RegularFile(10, 5));
-  identity.OnRead(0, Bytes("0123456789"));
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());
   const auto verdict = identity.Judge(RegularFile(20, 9));
   ASSERT_EQ(verdict.kind, Kind::kCompare);
   ASSERT_FALSE(verdict.fingerprints.empty());
@@ -47,7 +47,7 @@ TEST(FileIdentity, EmptyFileMayGrow) {
 
 TEST(FileIdentity, FileThatLostWhatWasReadIsDifferent) {
   FileIdentity identity(RegularFile(10, 5));
-  identity.OnRead(0, Bytes("0123456789"));
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());
   EXPECT_EQ(identity.Judge(RegularFile(4, 9)).kind, Kind::kDifferent);
 }
 
@@ -60,7 +60,7 @@ TEST(FileIdentity, NoLongerARegularFileIsDifferent) {
 
 TEST(FileIdentity, OwnWriteWithoutAnswerExplainsEitherSize) {
   FileIdentity identity(RegularFile(10, 5));
-  identity.OnWriteSent(10, 90);
+  identity.OnWrite(10, 90);
   EXPECT_EQ(identity.Judge(RegularFile(10, 5)).kind, Kind::kSame);
   EXPECT_EQ(identity.Judge(RegularFile(100, 6)).kind, Kind::kSame);
   EXPECT_EQ(identity.Judge(RegularFile(50, 6)).kind, Kind::kSame);
@@ -70,7 +70,7 @@ TEST(FileIdentity, OwnWriteWithoutAnswerExplainsEitherSize) {
 
 TEST(FileIdentity, AcknowledgedWriteIsComparedByItsBytes) {
   FileIdentity identity(RegularFile(0, 5));
-  identity.OnWriteSent(0, 4);
+  identity.OnWrite(0, 4);
   identity.OnWriteAcknowledged(0, Bytes("data"));
   const auto verdict = identity.Judge(RegularFile(4, 6));
   ASSERT_EQ(verdict.kind, Kind::kCompare);
@@ -80,17 +80,35 @@ TEST(FileIdentity, AcknowledgedWriteIsComparedByItsBytes) {
 
 TEST(FileIdentity, OverwrittenBytesProveNothing) {
   FileIdentity identity(RegularFile(10, 5));
-  identity.OnRead(0, Bytes("0123456789"));
-  identity.OnWriteSent(5, 2);
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());
+  identity.OnWrite(5, 2);
   EXPECT_EQ(identity.Judge(RegularFile(10, 6)).kind, Kind::kSame);
 }
 
 TEST(FileIdentity, TruncationIsRemembered) {
   FileIdentity identity(RegularFile(10, 5));
-  identity.OnRead(0, Bytes("0123456789"));
-  identity.OnTruncated(3);
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());
+  identity.OnResize(3);
+  identity.OnResized(3);
   EXPECT_EQ(identity.Judge(RegularFile(3, 6)).kind, Kind::kSame);
   EXPECT_EQ(identity.Judge(RegularFile(10, 6)).kind, Kind::kDifferent);
+}
+
+TEST(FileIdentity, TruncationWithoutAnswerExplainsEitherSize) {
+  FileIdentity identity(RegularFile(10, 5));
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());
+  identity.OnResize(3);
+  EXPECT_EQ(identity.Judge(RegularFile(3, 6)).kind, Kind::kSame);
+  EXPECT_EQ(identity.Judge(RegularFile(10, 6)).kind, Kind::kSame);
+  EXPECT_EQ(identity.Judge(RegularFile(11, 6)).kind, Kind::kDifferent);
+}
+
+TEST(FileIdentity, BytesThatAWriteOvertookAreNotRemembered) {
+  FileIdentity identity(RegularFile(10, 5));
+  const std::uint64_t before = identity.changes();
+  identity.OnWrite(0, 10);
+  identity.OnRead(0, Bytes("0123456789"), before);
+  EXPECT_EQ(identity.Judge(RegularFile(10, 6)).kind, Kind::kSame);
 }
 
 TEST(Fingerprint, CoversTheLastBytesOfWhatIsLong) {
