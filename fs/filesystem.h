@@ -138,8 +138,8 @@ class Filesystem {
   // Of the mounted directory, at most a few seconds old. Zeros when the server cannot tell.
   Result<FsStats> StatFs(const OpContext& ctx);
   // What memory can answer with, without waiting: df(1) and file managers must not hang on a dead link. Free space once
-  // it is known (an old answer is refreshed in the background); entries and attributes while the link is down, and those
-  // of the root also when the caller knows that asking `takes_long`.
+  // it is known (an old answer is refreshed in the background); entries and attributes while the link is down, and
+  // those of the root also when the caller knows that asking `takes_long`.
   std::optional<FsStats> KnownStats();
   std::optional<Entry> KnownEntry(InodeNo parent, std::string_view name);
   std::optional<AttributesReply> KnownAttributes(InodeNo inode, bool takes_long);
@@ -167,6 +167,8 @@ class Filesystem {
   // close(2): every write of the handle acknowledged by the server, and its first error reported, once. The deadline
   // counts from the last acknowledgement, so that a slow link is not a dead one. An interrupted flush loses nothing.
   Status Flush(const OpContext& ctx, FileHandle handle);
+  // Whether there is nothing to flush. Never waits: closing a file that was only read must not hang on a dead link.
+  bool Clean(FileHandle handle) const;
   // fsync(2): every write of the file acknowledged, then fsync on the server where it is offered.
   Status Sync(const OpContext& ctx, FileHandle handle);
   // What is unwritten goes on being written; then the server's handle is closed.

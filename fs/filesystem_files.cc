@@ -146,6 +146,10 @@ Status Filesystem::Flush(const OpContext& ctx, FileHandle handle) {
   return state_->writes.Flush(ctx, *file);
 }
 
+bool Filesystem::Clean(FileHandle handle) const {
+  return state_->files.Find(handle) != nullptr && state_->writes.Clean(handle);
+}
+
 Status Filesystem::Sync(const OpContext& ctx, FileHandle handle) {
   const std::shared_ptr<OpenFile> file = TRY(state_->FindFile(handle));
   TRY(state_->writes.Drain(ctx, file->inode().number()));  // fsync(2) is about the file, not about the handle

@@ -74,6 +74,11 @@ Status WriteBuffer::Flush(const OpContext& ctx, const OpenFile& file) {
   return TakeError(file.handle());
 }
 
+bool WriteBuffer::Clean(FileHandle handle) const {
+  MutexLock lock(mutex_);
+  return !handles_.contains(handle);  // known as long as it has chunks or an error
+}
+
 Status WriteBuffer::Drain(const OpContext& ctx, InodeNo inode) {
   MutexLock lock(mutex_);
   return Await(ctx, Scope{.handle = {}, .inode = inode});

@@ -51,6 +51,8 @@ class WriteBuffer {
                std::span<const std::byte> bytes);
   // Every write of the handle acknowledged; its first error.
   Status Flush(const OpContext& ctx, const OpenFile& file);
+  // Whether Flush() would return success at once.
+  bool Clean(FileHandle handle) const;
   // Every write of the inode acknowledged or failed; errors stay with their handles.
   Status Drain(const OpContext& ctx, InodeNo inode);
   // The same for those that touch the range (appending ones always do).

@@ -23,6 +23,9 @@ constexpr std::size_t kKeepFrom = std::size_t{64} << 10U;
 
 // The buffer whose request this thread is decoding.
 thread_local std::shared_ptr<void> current_buffer;
+// Whether that request keeps it. Not to be told from use_count(): seeing it fall to 1 does not order what the request
+// read before what the kernel writes next.
+thread_local bool current_buffer_kept = false;
 
 Error SystemError(const std::string& what, const char* tag) {
   const std::error_code error(errno, std::generic_category());
@@ -35,6 +38,7 @@ RequestBytes RequestBytes::Keep(std::span<const std::byte> bytes) {
   RequestBytes kept;
   if (bytes.size() >= kKeepFrom && current_buffer != nullptr) {
     kept.owner_ = current_buffer;
+    current_buffer_kept = true;
     kept.bytes_ = bytes;
     return kept;
   }
@@ -107,8 +111,8 @@ Status DeviceLoop::ReadRequests(const std::function<bool()>& done) {
       break;  // unmounted
     }
     fuse_session_process_buf(session_, &buffer);
-    if (memory.use_count() > 1) {
-      memory.reset();  // a write request keeps it
+    if (std::exchange(current_buffer_kept, false)) {
+      memory.reset();  // it is the request's now
     }
   }
   memory.reset();

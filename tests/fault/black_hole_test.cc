@@ -84,7 +84,9 @@ TEST_F(BlackHole, WithoutASignalTheTimeoutEndsThem) {
 TEST_F(BlackHole, FiveHundredWaitersDisturbNobodyAndDieAtOnce) {
   Mount({"--timeout", "120s"});
   Prepare();
-  ASSERT_EQ(Shell("mkdir $S/wait; touch $S/wait/{1..500}; echo cached > $S/cached; ls -l $M $M/wait > /dev/null").exit_code, 0);
+  ASSERT_EQ(
+      Shell("mkdir $S/wait; touch $S/wait/{1..500}; echo cached > $S/cached; ls -l $M $M/wait > /dev/null").exit_code,
+      0);
   const UniqueFd cached(::open((mount() / "cached").c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(cached);
   std::array<char, 64> buffer{};
@@ -122,10 +124,12 @@ TEST_F(BlackHole, FiveHundredWaitersDisturbNobodyAndDieAtOnce) {
 TEST_F(BlackHole, UnmountByForceNamesWhatIsLost) {
   Mount();
   Prepare();
+  const auto writer = StartShell(
+      "exec 3> $M/lost.bin; > $D/opened; until [ -e $D/go ]; do :; done; head -c 1M /dev/zero >&3; sleep 60");
+  ASSERT_TRUE(WaitUntil([&] { return std::filesystem::exists(local() / "opened"); }));
   Stall();
-  // It waits in close() for the acknowledgement.
-  const auto writer = StartAndWaitUntilItHangs("head -c 1M /dev/zero > $M/lost.bin; sleep 60");
-  ASSERT_TRUE(WaitUntil([&] { return Status().requests_under_way > 0; }));
+  std::ofstream(local() / "go") << "now";
+  ASSERT_TRUE(WaitUntil([&] { return Status().unwritten_bytes == 1048576; }));
   const auto began = Clock::now();
   const pid_t daemon = Daemon();
   const Finished unmounted = BtMount({"unmount", "--force", mount().string()});

@@ -41,9 +41,9 @@ class Flow {
   bool wants_write() const { return begin_ < walked_; }
   // Everything judged is written and the next byte would start a packet.
   bool at_boundary() const { return begin_ == walked_ && body_left_ == 0 && drop_left_ == 0; }
-  bool ended() const { return ended_; }           // the source has no more
+  bool ended() const { return ended_; }  // the source has no more
   bool drained() const { return ended_ && begin_ == walked_; }
-  bool broken() const { return broken_; }         // the destination is gone
+  bool broken() const { return broken_; }  // the destination is gone
   bool cut() const { return cut_ && begin_ == walked_; }
 
  private:

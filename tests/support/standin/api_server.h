@@ -29,11 +29,11 @@ enum class ApiFaultKind {
 // What happens to the next calls.
 struct ApiFault {
   ApiFaultKind kind = ApiFaultKind::kNone;
-  std::string endpoint{};                    // as Service::Endpoint(); empty: all
-  int calls = 0;                           // how many calls; 0: no limit
-  std::chrono::milliseconds lasts{0};      // and for how long; 0: no limit
+  std::string endpoint{};              // as Service::Endpoint(); empty: all
+  int calls = 0;                       // how many calls; 0: no limit
+  std::chrono::milliseconds lasts{0};  // and for how long; 0: no limit
   int status = 500;
-  int retry_after = -1;                    // seconds; -1: no such header
+  int retry_after = -1;  // seconds; -1: no such header
   std::chrono::milliseconds wait{0};
 };
 

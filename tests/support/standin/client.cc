@@ -48,9 +48,10 @@ Result<std::pair<std::string, std::string>> SplitAddress(const std::string& addr
 
 Result<json> Post(TlsStream& stream, const std::string& host, const std::string& path, const json& body) {
   const std::string text = body.dump();
-  if (!stream.WriteAll(fmt::format("POST {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nUser-Agent: bt-standin\r\n"
-                                   "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-                                   path, host, Environment("BASETEN_API_KEY"), text.size(), text))) {
+  if (!stream.WriteAll(
+          fmt::format("POST {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nUser-Agent: bt-standin\r\n"
+                      "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+                      path, host, Environment("BASETEN_API_KEY"), text.size(), text))) {
     return ClientError(path + ": the connection ended");
   }
   const std::optional<HttpResponse> response = HttpReader(stream).ReadResponse();
@@ -119,10 +120,12 @@ void Relay(const TlsStream& stream) {
   bool input_open = true;
   bool stream_open = true;
   while ((stream_open || !down.empty()) && (input_open || !up.empty() || stream_open)) {
-    const auto stream_events = static_cast<short>((down.empty() && stream_open ? POLLIN : 0) | (up.empty() ? 0 : POLLOUT));
-    std::array<pollfd, 3> fds{pollfd{.fd = input_open && up.empty() ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
-                              pollfd{.fd = down.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0},
-                              pollfd{.fd = stream_events != 0 ? stream.fd() : -1, .events = stream_events, .revents = 0}};
+    const auto stream_events =
+        static_cast<short>((down.empty() && stream_open ? POLLIN : 0) | (up.empty() ? 0 : POLLOUT));
+    std::array<pollfd, 3> fds{
+        pollfd{.fd = input_open && up.empty() ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+        pollfd{.fd = down.empty() ? -1 : STDOUT_FILENO, .events = POLLOUT, .revents = 0},
+        pollfd{.fd = stream_events != 0 ? stream.fd() : -1, .events = stream_events, .revents = 0}};
     const bool pending = down.empty() && stream_open && SSL_pending(ssl) > 0;
     if (::poll(fds.data(), fds.size(), pending ? 0 : -1) < 0 && errno != EINTR) {
       return;

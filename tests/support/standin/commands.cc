@@ -77,8 +77,11 @@ Link& ChosenLink(Standin& standin, const json& command) {
 }
 
 json LinkJson(const LinkCounters& counters) {
-  return {{"connections", counters.connections}, {"open", counters.open}, {"bytes_up", counters.bytes_up},
-          {"bytes_down", counters.bytes_down},   {"cuts", counters.cuts}};
+  return {{"connections", counters.connections},
+          {"open", counters.open},
+          {"bytes_up", counters.bytes_up},
+          {"bytes_down", counters.bytes_down},
+          {"cuts", counters.cuts}};
 }
 
 json CountersJson(Standin& standin) {
@@ -137,11 +140,9 @@ void SetLink(Standin& standin, const std::string& name, const json& command) {
 
 void Refuse(Standin& standin, const json& command) {
   enum class How { kNone, kStatus, kClose, kConnection };
-  const auto how = Choice<How>(command, "mode",
-                               {{"none", How::kNone},
-                                {"status", How::kStatus},
-                                {"close", How::kClose},
-                                {"connection", How::kConnection}});
+  const auto how = Choice<How>(
+      command, "mode",
+      {{"none", How::kNone}, {"status", How::kStatus}, {"close", How::kClose}, {"connection", How::kConnection}});
   standin.SetProxyRefusal(how == How::kStatus  ? RefuseMode::kStatusByte
                           : how == How::kClose ? RefuseMode::kClose
                                                : RefuseMode::kNone);
@@ -187,8 +188,8 @@ void SetNode(Standin& standin, const std::string& name, const json& command) {
     const HostKey key = command.value("new_host_key", false) ? HostKey::kNew : HostKey::kSame;
     if (command.contains("sftp")) {
       SshdOptions options;
-      options.sftp = Choice<SftpMode>(command, "sftp",
-                                      {{"tap", SftpMode::kTap}, {"plain", SftpMode::kPlain}, {"none", SftpMode::kNone}});
+      options.sftp = Choice<SftpMode>(
+          command, "sftp", {{"tap", SftpMode::kTap}, {"plain", SftpMode::kPlain}, {"none", SftpMode::kNone}});
       options.rekey_limit = command.value("rekey_limit", std::string());
       options.max_sessions = command.value("max_sessions", options.max_sessions);
       options.max_startups = command.value("max_startups", options.max_startups);
@@ -264,10 +265,10 @@ std::string Coordinates(Standin& standin, const std::string& control_socket) {
                      {"plain_port", standin.plain_port(index)},
                      {"host_key", node.host_key()}});
   }
-  return json{{"api_url", standin.api_url()},      {"proxy_address", standin.proxy_address()},
-              {"ca_file", standin.ca_file()},      {"directory", standin.directory()},
-              {"control_socket", control_socket},  {"pid", ::getpid()},
-              {"env", standin.Environment()},      {"nodes", nodes}}
+  return json{{"api_url", standin.api_url()},     {"proxy_address", standin.proxy_address()},
+              {"ca_file", standin.ca_file()},     {"directory", standin.directory()},
+              {"control_socket", control_socket}, {"pid", ::getpid()},
+              {"env", standin.Environment()},     {"nodes", nodes}}
       .dump();
 }
 

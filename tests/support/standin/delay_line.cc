@@ -19,8 +19,8 @@ constexpr std::uint64_t kMinTurnBytes = 1448;
 constexpr std::size_t kKeptSegments = 64;
 
 Duration TimeFor(std::uint64_t bytes, std::uint64_t bytes_per_second) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(static_cast<double>(bytes) /
-                                                                            static_cast<double>(bytes_per_second)));
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(static_cast<double>(bytes) / static_cast<double>(bytes_per_second)));
 }
 
 }  // namespace

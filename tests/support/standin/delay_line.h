@@ -23,10 +23,10 @@ namespace bt::standin {
 // One direction of a link, shared by all its connections.
 struct LinkDirection {
   Duration delay{};
-  std::uint64_t bytes_per_second = 0;  // 0: no limit
-  std::uint64_t window = 0;            // bytes a connection; 0: no limit
-  TimePoint free_at{};                 // when the last byte admitted has left
-  std::int64_t cut_after = -1;         // bytes that may still arrive before everything is cut; -1: no limit
+  std::uint64_t bytes_per_second = 0;   // 0: no limit
+  std::uint64_t window = 0;             // bytes a connection; 0: no limit
+  TimePoint free_at{};                  // when the last byte admitted has left
+  std::int64_t cut_after = -1;          // bytes that may still arrive before everything is cut; -1: no limit
   std::atomic<std::uint64_t> bytes{0};  // arrived
 };
 
@@ -82,8 +82,8 @@ class DelayLine {
   SegmentPool& pool_;
   TimePoint not_before_{};
 
-  std::deque<SegmentPool::Segment> segments_;  // the first holds offset consumed_, the last offset entered_
-  std::size_t head_ = 0;                       // of consumed_ within the first segment
+  std::deque<SegmentPool::Segment> segments_;      // the first holds offset consumed_, the last offset entered_
+  std::size_t head_ = 0;                           // of consumed_ within the first segment
   std::size_t tail_ = SegmentPool::kSegmentBytes;  // of entered_ within the last segment
 
   std::uint64_t entered_ = 0;

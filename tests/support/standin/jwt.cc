@@ -80,8 +80,7 @@ std::string TokenIssuer::Issue(const TokenClaims& claims, std::chrono::seconds l
                                {"jti", EncodeBase64Url(RandomBytes(12))},
                                {"iat", now},
                                {"exp", now + lifetime.count()}};
-  const std::string text =
-      EncodeBase64Url(R"({"alg":"HS256","typ":"JWT"})") + "." + EncodeBase64Url(payload.dump());
+  const std::string text = EncodeBase64Url(R"({"alg":"HS256","typ":"JWT"})") + "." + EncodeBase64Url(payload.dump());
   return text + "." + EncodeBase64Url(Sign(text));
 }
 
@@ -93,8 +92,7 @@ Result<TokenClaims> TokenIssuer::Redeem(std::string_view token, bool single_use)
   }
   const std::string expected = EncodeBase64Url(Sign(token.substr(0, last_dot)));
   const std::string_view signature = token.substr(last_dot + 1);
-  if (signature.size() != expected.size() ||
-      CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) != 0) {
+  if (signature.size() != expected.size() || CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) != 0) {
     return Refusal("the token's signature is wrong");
   }
   // The signature is ours, so the rest is what Issue() wrote.

@@ -77,8 +77,7 @@ Error NodeError(std::string text) { return Error{Code::kInternal, std::move(text
 
 void Node::Unmap::operator()(tap::SharedPage* page) const { ::munmap(page, sizeof *page); }
 
-Node::Node(Spawner& spawner, NodeConfig config)
-    : spawner_(spawner), config_(std::move(config)), sshd_(config_.sshd) {}
+Node::Node(Spawner& spawner, NodeConfig config) : spawner_(spawner), config_(std::move(config)), sshd_(config_.sshd) {}
 
 Node::~Node() { Stop(); }
 
@@ -102,8 +101,9 @@ Result<std::unique_ptr<Node>> Node::Start(Spawner& spawner, const NodeConfig& co
     }
   }
   if (!fs::exists(kSshd) || SftpServer().empty() || NssWrapper().empty()) {
-    return NodeError("the stand-in needs sshd, sftp-server and libnss_wrapper: install openssh-server, "
-                     "openssh-sftp-server and libnss-wrapper");
+    return NodeError(
+        "the stand-in needs sshd, sftp-server and libnss_wrapper: install openssh-server, "
+        "openssh-sftp-server and libnss-wrapper");
   }
   if (::geteuid() == 0) {
     ::mkdir(kPrivilegeSeparationDir, 0755);

@@ -59,14 +59,15 @@ std::string Iso8601(std::chrono::system_clock::time_point time) {
 }
 
 json JobJson(const Job& job) {
-  return {{"id", job.id},
-          {"created_at", "2026-01-01T00:00:00Z"},
-          {"updated_at", "2026-01-01T00:05:00Z"},
-          {"current_status", job.state},
-          {"training_project_id", job.project_id},
-          {"training_project", {{"id", job.project_id}, {"name", job.project_name}}},
-          {"instance_type",
-           {{"id", "H100:8"}, {"name", "H100:8"}, {"memory_limit_mib", 1000000}, {"gpu_type", "H100"}, {"gpu_count", 8}}}};
+  return {
+      {"id", job.id},
+      {"created_at", "2026-01-01T00:00:00Z"},
+      {"updated_at", "2026-01-01T00:05:00Z"},
+      {"current_status", job.state},
+      {"training_project_id", job.project_id},
+      {"training_project", {{"id", job.project_id}, {"name", job.project_name}}},
+      {"instance_type",
+       {{"id", "H100:8"}, {"name", "H100:8"}, {"memory_limit_mib", 1000000}, {"gpu_type", "H100"}, {"gpu_count", 8}}}};
 }
 
 }  // namespace
@@ -90,7 +91,9 @@ std::string Service::Endpoint(const HttpRequest& request) {
     return "sign";
   }
   if (parts.size() >= 5 && parts[1] == "training_projects" && parts[3] == "jobs") {
-    return parts.size() == 5 ? "job" : parts.size() == 6 && parts[5] == "checkpoint_files" ? "checkpoint_files" : "other";
+    return parts.size() == 5                                     ? "job"
+           : parts.size() == 6 && parts[5] == "checkpoint_files" ? "checkpoint_files"
+                                                                 : "other";
   }
   return "other";
 }

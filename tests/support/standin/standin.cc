@@ -154,13 +154,14 @@ Result<std::unique_ptr<Standin>> Standin::Start(Options options) {
   parts->identities = TRY(TlsIdentities::Make(run + "/ca.pem"));
   parts->authority = TRY(SshAuthority::Open(parts->spawner, run));
   for (int index = 0; index < options.nodes; ++index) {
-    parts->nodes.push_back(TRY(Node::Start(parts->spawner, {.index = index,
-                                                            .nodes = options.nodes,
-                                                            .directory = fmt::format("{}/node-{}", parts->home.path(), index),
-                                                            .run_dir = run,
-                                                            .user_ca = parts->authority->public_key_file(),
-                                                            .tap_program = tap_program,
-                                                            .sshd = options.sshd})));
+    parts->nodes.push_back(
+        TRY(Node::Start(parts->spawner, {.index = index,
+                                         .nodes = options.nodes,
+                                         .directory = fmt::format("{}/node-{}", parts->home.path(), index),
+                                         .run_dir = run,
+                                         .user_ca = parts->authority->public_key_file(),
+                                         .tap_program = tap_program,
+                                         .sshd = options.sshd})));
   }
   parts->door = std::make_unique<Door>(*parts->identities, parts->tokens, parts->nodes);
   parts->loop = TRY(LinkLoop::Start());
@@ -178,13 +179,14 @@ Result<std::unique_ptr<Standin>> Standin::Start(Options options) {
       });
     })));
   }
-  parts->service = std::make_unique<Service>(ServiceConfig{.api_key = parts->api_key,
-                                                           .proxy_address = fmt::format("localhost:{}", parts->proxy_port),
-                                                           .nodes = options.nodes,
-                                                           .jobs = options.jobs,
-                                                           .models = options.models,
-                                                           .lifetimes = options.lifetimes},
-                                             *parts->authority, parts->tokens);
+  parts->service =
+      std::make_unique<Service>(ServiceConfig{.api_key = parts->api_key,
+                                              .proxy_address = fmt::format("localhost:{}", parts->proxy_port),
+                                              .nodes = options.nodes,
+                                              .jobs = options.jobs,
+                                              .models = options.models,
+                                              .lifetimes = options.lifetimes},
+                                *parts->authority, parts->tokens);
   parts->api = std::make_unique<ApiServer>(*parts->service, *parts->identities);
   parts->api_port = TRY(parts->loop->AddListener(*parts->api_link, 0, [api = parts->api.get()] {
     return std::make_unique<RelayFarEnd>([api] { return api->Connect(); });
@@ -221,7 +223,9 @@ void Standin::SetRtt(std::chrono::microseconds rtt) {
   parts_->link->SetRtt(rtt);
 }
 
-void Standin::SetJobState(const std::string& job, const std::string& state) { parts_->service->SetJobState(job, state); }
+void Standin::SetJobState(const std::string& job, const std::string& state) {
+  parts_->service->SetJobState(job, state);
+}
 
 void Standin::SetLifetimes(const Lifetimes& lifetimes) {
   parts_->service->SetLifetimes(lifetimes);

@@ -4,7 +4,8 @@
 //   auto standin = bt::standin::Standin::Start({.nodes = 2});          // Result<std::unique_ptr<Standin>>
 //   (*standin)->Environment();                                         // BASETEN_BASE_URL, BASETEN_API_KEY, ...
 //   (*standin)->node(0).directory();                                   // what the client will see as its workspace
-//   (*standin)->link().SetRtt(40ms);                                   // proxy and plain ports; api_link() is the API's
+//   (*standin)->link().SetRtt(40ms);                                   // proxy and plain ports; api_link() is the
+//   API's
 //   (*standin)->node(0).ArmFault({.action = tap::Action::kLoseReply, .request = "mkdir"});
 //
 // Everything listens on the loopback only, on ports of the kernel's choice, as the user who runs it (root or not).
@@ -32,7 +33,7 @@ struct Options {
   // Where everything lives: node-0, node-1, ... are the workspaces (made when missing, never removed), run/ holds keys,
   // configuration and logs (0700). Empty: a temporary directory, removed at the end.
   std::string directory{};
-  int nodes = 1;  // of every job
+  int nodes = 1;          // of every job
   std::string api_key{};  // empty: a random one
   std::vector<Job> jobs{Job{.id = "demo123"}};
   std::vector<Model> models{Model{.id = "model123", .deployment_id = "deploy1"}};
@@ -96,8 +97,8 @@ class Standin {
   Counters counters() const;
   double CpuSecondsOfServers() const;  // sshd, sftp-server and tap, all nodes
 
-  // A key pair of the caller's and a certificate for it, without the API: for plain ports. Writes `file`, `file`.pub and
-  // `file`-cert.pub. (Over the API: `bt-standin sign`.)
+  // A key pair of the caller's and a certificate for it, without the API: for plain ports. Writes `file`, `file`.pub
+  // and `file`-cert.pub. (Over the API: `bt-standin sign`.)
   Status WriteLogin(const std::string& file);
 
  private:

@@ -102,7 +102,8 @@ bool TlsFarEnd::Pump(DelayLine& up, DelayLine& down, TimePoint now) {
     const int done = SSL_do_handshake(ssl_.get());
     if (done == 1) {
       stage_ = Stage::kFrame;
-    } else if (const int why = SSL_get_error(ssl_.get(), done); why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+    } else if (const int why = SSL_get_error(ssl_.get(), done);
+               why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
       // The alert, if any, is already in the line; the client reads it and then the end.
       stage_ = Stage::kOver;
       down_->End(now_);
@@ -162,8 +163,9 @@ void TlsFarEnd::ReadFrame() {
       return;
     }
   }
-  const std::optional<std::uint16_t> port =
-      door_.refuse_mode() == RefuseMode::kNone ? door_.Admit(std::string_view(frame_).substr(kFrameHead)) : std::nullopt;
+  const std::optional<std::uint16_t> port = door_.refuse_mode() == RefuseMode::kNone
+                                                ? door_.Admit(std::string_view(frame_).substr(kFrameHead))
+                                                : std::nullopt;
   frame_.clear();
   if (!port) {
     Refuse();
@@ -222,8 +224,7 @@ bool TlsFarEnd::PumpUp() {
     moved = true;
   }
   if (to_ssh_begin_ < to_ssh_end_ && ready.write) {
-    const Io io =
-        WriteSome(fd_.get(), std::span(to_ssh_).subspan(to_ssh_begin_, to_ssh_end_ - to_ssh_begin_), ready);
+    const Io io = WriteSome(fd_.get(), std::span(to_ssh_).subspan(to_ssh_begin_, to_ssh_end_ - to_ssh_begin_), ready);
     to_ssh_begin_ += io.size;
     broken_ = broken_ || io.outcome == IoOutcome::kError;
     moved = moved || io.size > 0;

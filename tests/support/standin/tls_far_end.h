@@ -3,8 +3,8 @@
 //
 //   handshake -> frame -> connecting -> relaying
 //
-// TLS runs directly on the two delay lines (a BIO of our own), so its handshake pays for its round trips like everything
-// else, and no byte passes the kernel a second time on its way.
+// TLS runs directly on the two delay lines (a BIO of our own), so its handshake pays for its round trips like
+// everything else, and no byte passes the kernel a second time on its way.
 #pragma once
 
 #include <cstdint>

@@ -38,8 +38,8 @@ bool AddExtension(X509* certificate, X509* issuer, int nid, const char* value) {
 
 struct Request {
   const char* common_name;
-  const char* names;         // subjectAltName; null for an authority
-  long days;                 // until it ends
+  const char* names;          // subjectAltName; null for an authority
+  long days;                  // until it ends
   const Identity* authority;  // null: signs itself
 };
 

@@ -104,6 +104,13 @@ TEST(Options, CommandsAreToldApartFromTargets) {
   ASSERT_TRUE(unmount.ok());
   EXPECT_EQ(std::get<UnmountOptions>(*unmount).mount_point, "/mnt/x");
   EXPECT_TRUE(std::get<UnmountOptions>(*unmount).force);
+  auto status = Parse({"status", "/mnt/x", "--json"});
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(std::get<StatusOptions>(*status).mount_point, "/mnt/x");
+  EXPECT_TRUE(std::get<StatusOptions>(*status).json);
+  auto all = Parse({"status"});
+  ASSERT_TRUE(all.ok());
+  EXPECT_FALSE(std::get<StatusOptions>(*all).mount_point);
   auto demo = Parse({"demo"});
   ASSERT_TRUE(demo.ok());
   EXPECT_TRUE(std::holds_alternative<DemoOptions>(*demo));

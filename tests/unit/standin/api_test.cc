@@ -44,7 +44,8 @@ TEST_F(ApiTest, AnswersErrorsAsTheServiceDoes) {
   EXPECT_EQ(stopped.status, 400);
   EXPECT_NE(stopped.body.find("must be in RUNNING state"), std::string::npos);
   EXPECT_EQ(Call("POST", "/v1/nothing", "{}", "Bearer " + standin_->api_key()).status, 404);
-  EXPECT_EQ(Call("GET", "/v1/training_projects/prj12345/jobs/demo123", "", "Bearer " + standin_->api_key()).status, 200);
+  EXPECT_EQ(Call("GET", "/v1/training_projects/prj12345/jobs/demo123", "", "Bearer " + standin_->api_key()).status,
+            200);
 }
 
 TEST_F(ApiTest, SignsForModels) {
@@ -56,7 +57,8 @@ TEST_F(ApiTest, SignsForModels) {
 }
 
 TEST_F(ApiTest, FailsTheNextCallsAsTold) {
-  standin_->SetApiFault({.kind = ApiFaultKind::kStatus, .endpoint = "search", .calls = 2, .status = 429, .retry_after = 3});
+  standin_->SetApiFault(
+      {.kind = ApiFaultKind::kStatus, .endpoint = "search", .calls = 2, .status = 429, .retry_after = 3});
   EXPECT_EQ(Sign().status, 200);  // the fault is for another endpoint
   for (int call = 0; call < 2; ++call) {
     const HttpResponse limited = Search("demo123");

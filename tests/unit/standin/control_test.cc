@@ -57,7 +57,7 @@ TEST_F(ControlTest, RefusesWhatMakesNoSense) {
 
 TEST_F(ControlTest, ProgramPrintsCoordinatesAndAnswersOnStandardInput) {
   const Ran ran = RunShell("printf '{\"cmd\":\"counters\"}\\n{\"cmd\":\"cpu\"}\\n' | " + Program() +
-                      " --nodes 2 --rtt 1ms --window 4MiB --until-stdin-closes");
+                           " --nodes 2 --rtt 1ms --window 4MiB --until-stdin-closes");
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
   std::istringstream lines(ran.output);
   std::string line;

@@ -117,7 +117,8 @@ TEST_F(DelayLineTest, KeepsBytesInOrderOverManySegments) {
   while (sent.size() < 3 * SegmentPool::kSegmentBytes) {
     step = step * 1103515245U + 12345U;
     std::string piece(step % 70000U, '\0');
-    std::generate(piece.begin(), piece.end(), [&step] { return static_cast<char>((step = step * 69069U + 1U) >> 24U); });
+    std::generate(piece.begin(), piece.end(),
+                  [&step] { return static_cast<char>((step = step * 69069U + 1U) >> 24U); });
     Push(piece);
     sent += piece;
     now_ += 400us;

@@ -136,15 +136,16 @@ TEST_F(ProxyTest, ANewHostKeyAfterARestartIsAnotherContainer) {
 
 TEST_F(ProxyTest, PlainPortsReachTheNodeOverTheSameLink) {
   ASSERT_TRUE(standin_->WriteLogin(File("key")).ok());
-  const Ran ran = RunShell("ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i " +
-                      File("key") + " -p " + std::to_string(standin_->plain_port(0)) + " baseten@127.0.0.1 echo plain");
+  const Ran ran =
+      RunShell("ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i " +
+               File("key") + " -p " + std::to_string(standin_->plain_port(0)) + " baseten@127.0.0.1 echo plain");
   EXPECT_EQ(ran.output, "plain\n");
   EXPECT_EQ(standin_->counters().link.connections, 1U);
 }
 
 TEST_F(ProxyTest, NothingIsLeftRunningWhenItEnds) {
   Login();
-  std::jthread session([this] { Ssh("'echo $$ > pid; exec sleep 1000'"); });
+  std::jthread session([command_line = SshCommandLine("'echo $$ > pid; exec sleep 1000'")] { RunShell(command_line); });
   const std::string file = standin_->node(0).directory() + "/pid";
   pid_t command = 0;
   while (!(std::ifstream(file) >> command)) {

@@ -14,9 +14,7 @@
 namespace bt::standin {
 namespace {
 
-std::string ProgramBesideThis() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "bt-standin";
-}
+std::string ProgramBesideThis() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "bt-standin"; }
 
 }  // namespace
 
@@ -57,14 +55,16 @@ std::string StandinTest::ClientOptions() const {
       ProgramBesideThis(), File("key"), File("key"));
 }
 
-Ran StandinTest::Ssh(const std::string& command, int node) {
-  return RunShell(fmt::format("ssh {} baseten@training-job-demo123-{}.ssh.baseten.co {}", ClientOptions(), node, command));
+std::string StandinTest::SshCommandLine(const std::string& command, int node) const {
+  return fmt::format("ssh {} baseten@training-job-demo123-{}.ssh.baseten.co {}", ClientOptions(), node, command);
 }
+
+Ran StandinTest::Ssh(const std::string& command, int node) { return RunShell(SshCommandLine(command, node)); }
 
 Ran StandinTest::Sftp(const std::string& batch, int node) {
   std::ofstream(File("batch")) << batch;
-  return RunShell(fmt::format("sftp {} -b {} baseten@training-job-demo123-{}.ssh.baseten.co", ClientOptions(), File("batch"),
-                         node));
+  return RunShell(fmt::format("sftp {} -b {} baseten@training-job-demo123-{}.ssh.baseten.co", ClientOptions(),
+                              File("batch"), node));
 }
 
 std::string StandinTest::PublicKey() {

@@ -27,6 +27,7 @@ class StandinTest : public testing::Test {
   // Writes a key pair and a certificate by way of the API, to use with Ssh() and Sftp().
   void Login();
   // Real clients through the proxy, by way of the connect sub-command.
+  std::string SshCommandLine(const std::string& command, int node = 0) const;  // for RunShell()
   Ran Ssh(const std::string& command, int node = 0);
   Ran Sftp(const std::string& batch, int node = 0);
   std::string File(const std::string& name) const;  // in the scratch directory
