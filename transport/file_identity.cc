@@ -80,6 +80,12 @@ void FileIdentity::OnResized(std::uint64_t size) {
   possible_size_ = size;
 }
 
+void FileIdentity::OnOverlap() {
+  OnAppend();
+  MutexLock lock(mutex_);
+  size_ = 0;
+}
+
 void FileIdentity::OnAppend() {
   MutexLock lock(mutex_);
   ++changes_;

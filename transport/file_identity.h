@@ -41,7 +41,8 @@ class FileIdentity {
   // whether it was done. Also for changes made through another handle of the same file.
   void OnWrite(std::uint64_t offset, std::uint64_t length);
   void OnResize(std::uint64_t size);
-  void OnAppend();  // before it is sent
+  void OnOverlap();  // this mount changed the file while it was being opened: size and time prove little
+  void OnAppend();   // before it is sent
   // Acknowledged: behind `end` at the earliest; where exactly is not known, since others may append as well.
   void OnAppended(std::uint64_t end, std::uint64_t length);
   void OnTouch();                      // times are set

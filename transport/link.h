@@ -25,6 +25,12 @@ struct Connection {
   std::uint64_t container = 0;   // counts containers: changes with the host key
 };
 
+// The server said no without a reason (SSH_FX_FAILURE), and the connection ended before it could be asked for one: it
+// was surely not done, and asking again finds the reason.
+inline bool ReasonWasLost(const Connection& connection, const Error& error) {
+  return error.code == Code::kFailure && error.fate == Fate::kAnswered && connection.session->ended().has_value();
+}
+
 struct LinkStatus {
   LinkState::Phase phase = LinkState::Phase::kDialing;
   Duration in_phase{};

@@ -63,7 +63,8 @@ auto ReconnectingFs::Repeat(const OpContext& ctx, Operation operation, Call call
   for (Losses losses;;) {
     const Connection connection = TRY(Acquire(ctx));
     auto result = call(connection.session->fs());
-    if (result.ok() || losses.Decide(operation, result.error()) == Verdict::kGiveUp) {
+    if (result.ok() ||
+        (losses.Decide(operation, result.error()) == Verdict::kGiveUp && !ReasonWasLost(connection, result.error()))) {
       return result;
     }
     link_.ReportLost(connection.generation, result.error());
@@ -87,7 +88,8 @@ Status ReconnectingFs::Mutate(const OpContext& ctx, Operation operation,
       return status;
     }
     under_way.reset();  // looking counts itself
-    const Verdict verdict = losses.Decide(operation, status.error());
+    const Verdict verdict =
+        ReasonWasLost(connection, status.error()) ? Verdict::kRetry : losses.Decide(operation, status.error());
     const bool own_doing = sent_before && MayBeOurOwnDoing(operation, status.error().code);
     if (verdict == Verdict::kGiveUp && !own_doing) {
       return status;
@@ -244,11 +246,15 @@ Result<OpenedFile> ReconnectingFs::Open(const OpContext& ctx, const RemotePath& 
   if (flags.truncate) {
     Announce(path, [](FileIdentity& identity) { identity.OnResize(0); });
   }
+  const std::uint64_t announcements = announcements_.load();
   OpenedOn on =
       TRY(exclusive ? CreateExclusive(ctx, path, flags, permissions) : OpenRepeatedly(ctx, path, flags, permissions));
   const Attributes attributes = on.opened.attributes;
-  return OpenedFile{std::make_unique<ReconnectingFile>(*this, path, flags, on.connection, std::move(on.opened)),
-                    attributes};
+  auto file = std::make_unique<ReconnectingFile>(*this, path, flags, on.connection, std::move(on.opened));
+  if (announcements_.load() != announcements) {
+    file->identity().OnOverlap();  // the attributes may be of before or after a change of ours
+  }
+  return OpenedFile{std::move(file), attributes};
 }
 
 Result<ReconnectingFs::OpenedOn> ReconnectingFs::OpenRepeatedly(const OpContext& ctx, const RemotePath& path,
@@ -260,7 +266,8 @@ Result<ReconnectingFs::OpenedOn> ReconnectingFs::OpenRepeatedly(const OpContext&
     if (opened) {
       return OpenedOn{connection, std::move(opened).value()};
     }
-    if (losses.Decide(Operation::kOpen, opened.error()) == Verdict::kGiveUp) {
+    if (losses.Decide(Operation::kOpen, opened.error()) == Verdict::kGiveUp &&
+        !ReasonWasLost(connection, opened.error())) {
       return std::move(opened).error();
     }
     link_.ReportLost(connection.generation, opened.error());
@@ -379,6 +386,7 @@ void ReconnectingFs::PathRemoved(const RemotePath& path) {
 void ReconnectingFs::Announce(ReconnectingFile& origin, const Tell& tell) { AnnounceTo(origin.path(), &origin, tell); }
 
 void ReconnectingFs::AnnounceTo(const RemotePath& path, const ReconnectingFile* origin, const Tell& tell) {
+  ++announcements_;
   MutexLock lock(mutex_);
   for (ReconnectingFile* file : files_) {
     if (file == origin || file->At(path)) {

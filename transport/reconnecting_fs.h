@@ -93,6 +93,7 @@ class ReconnectingFs : public RemoteFs {
 
   Link& link_;
   std::atomic<std::uint64_t> latest_generation_{1};
+  std::atomic<std::uint64_t> announcements_{0};
   mutable Mutex mutex_;
   CondVar rename_ended_;
   std::list<Move> moves_ GUARDED_BY(mutex_);

@@ -41,6 +41,7 @@ Status SftpClient::Greet(const OpContext& ctx) {
   {
     MutexLock lock(send_mutex_);
     ++sent_;
+    version_->sent_at = Clock::now();
     channel_->Send(InitMessage());
     asked_limits = SendLocked(LimitsRequest(), false);
   }
