@@ -137,8 +137,8 @@ TEST_F(BlackHole, UnmountByForceNamesWhatIsLost) {
   EXPECT_NE(unmounted.exit_code, 0);
   EXPECT_NE(unmounted.all().find("lost.bin"), std::string::npos) << unmounted.all();
   EXPECT_NE(unmounted.all().find("1.0 MiB"), std::string::npos) << unmounted.all();
-  EXPECT_NE(Log().find("lost.bin"), std::string::npos) << Log();
   EXPECT_NE(e2e::WaitForChild(daemon, seconds(20)), -1);
+  EXPECT_NE(Log().find("lost.bin"), std::string::npos) << Log();
   EXPECT_FALSE(IsMounted(mount()));
   writer->Signal(SIGKILL);
   writer->Wait(seconds(5));

@@ -41,7 +41,7 @@ const std::vector<Row> kRows{
     {"fsetstat", "echo 123456 > $S/tr_$I",
      "python3 -c \"import os; f=open('$M/tr_$I','r+b'); f.read(); f.truncate(3)\"", "test $(stat -c %s $S/tr_$I) = 3"},
     {"lsetstat", "touch $S/ch_$I", "chmod 600 $M/ch_$I", "test $(stat -c %a $S/ch_$I) = 600"},
-    {"fsetstat", "touch $S/ut_$I", "touch -d @1000000000 $M/ut_$I", "test $(stat -c %Y $S/ut_$I) = 1000000000"},
+    {"lsetstat", "touch $S/ut_$I", "touch -d @1000000000 $M/ut_$I", "test $(stat -c %Y $S/ut_$I) = 1000000000"},
     {"copy-data", "head -c 300k /dev/urandom > $S/cd_$I",
      "python3 -c \"import os; a=os.open('$M/cd_$I',0); b=os.open('$M/copy_$I',os.O_CREAT|os.O_WRONLY); "
      "assert os.copy_file_range(a,b,307200)==307200\"",

@@ -124,6 +124,16 @@ bool FailureDiagnosis::HasEntries(const RemotePath& directory) {
   return false;
 }
 
+Error FailureDiagnosis::LastWord(Error error) {
+  error = ByText(std::move(error));
+  if (error.code != Code::kFailure || !session_.client().closed()) {
+    return error;
+  }
+  // The server said no, so nothing was done; why, the looks could no longer tell. The next connection will.
+  return Error{Code::kDisconnected, error.text + "; the connection ended before the reason was known",
+               "sftp.refused-then-lost", Fate::kNotSent};
+}
+
 Error FailureDiagnosis::ByFileSystem(Error error, const std::optional<FsStatsReply>& seen, std::uint64_t bytes,
                                      bool makes_name) {
   if (error.code != Code::kFailure) {
@@ -145,7 +155,7 @@ Error FailureDiagnosis::ByFileSystem(Error error, const std::optional<FsStatsRep
       return Known(std::move(error), Code::kNoSpace, "the disk of the server has no room for another file (inodes)");
     }
   }
-  return ByText(std::move(error));
+  return LastWord(std::move(error));
 }
 
 Error FailureDiagnosis::TooLong(Error error, const RemotePath& path, const std::optional<FsStatsReply>& seen) {
@@ -298,7 +308,7 @@ Error FailureDiagnosis::ReadDirectory(Error error, const RemotePath& path) {
   if (error.code == Code::kFailure && session_.handles_exhausted()) {
     return Known(std::move(error), Code::kTooManyHandles, "the server has no file handle left");
   }
-  return error.code == Code::kFailure ? ByText(std::move(error)) : error;
+  return error.code == Code::kFailure ? LastWord(std::move(error)) : error;
 }
 
 Error FailureDiagnosis::SetAttributes(Error error, const RemotePath& path, const AttributeChange& change) {
@@ -308,7 +318,7 @@ Error FailureDiagnosis::SetAttributes(Error error, const RemotePath& path, const
     return Known(std::move(error), Code::kNotPermitted, "only the owner may change this");
   }
   if (error.code != Code::kFailure || !session_.server().statvfs) {
-    return error.code == Code::kFailure ? ByText(std::move(error)) : error;
+    return error.code == Code::kFailure ? LastWord(std::move(error)) : error;
   }
   const std::optional<FsStatsReply> file_system = LookAtFileSystem(StatvfsRequest(path.text()));
   return ByFileSystem(std::move(error), file_system, 0, false);

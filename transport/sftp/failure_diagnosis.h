@@ -52,6 +52,8 @@ class FailureDiagnosis {
   std::optional<FsStatsReply> LookAtFileSystem(Request request);
   bool HasEntries(const RemotePath& directory);
   Error MakeName(Error error, const RemotePath& path);
+  // When no look has told: the server's text as a hint, or that the connection is gone and it must be asked again.
+  Error LastWord(Error error);
   Error ByFileSystem(Error error, const std::optional<FsStatsReply>& seen, std::uint64_t bytes, bool makes_name);
   Error TooLong(Error error, const RemotePath& path, const std::optional<FsStatsReply>& seen);
 
