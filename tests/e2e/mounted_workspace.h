@@ -20,10 +20,13 @@ namespace bt::e2e {
 
 // A stand-in of the service, and nothing mounted yet.
 class ServiceTest : public testing::Test {
- protected:
+ public:
   ServiceTest();
   ~ServiceTest() override;
+  ServiceTest(const ServiceTest&) = delete;
+  ServiceTest& operator=(const ServiceTest&) = delete;
 
+ protected:
   void SetUp() override { StartService({}); }
   void TearDown() override;
 

@@ -1,9 +1,8 @@
 // What must never be seen: the API key, the token, the private key.
+#include <fcntl.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <fstream>
-#include <iterator>
 #include <set>
 
 #include "tests/e2e/mounted_workspace.h"
@@ -57,14 +56,22 @@ class Secrets : public ServiceTest {
   std::vector<std::string> key_lines_;
 };
 
+// Nothing when the process is gone.
+std::string CommandLineOf(const fs::path& process) {
+  const UniqueFd fd(::open((process / "cmdline").c_str(), O_RDONLY | O_CLOEXEC));
+  std::string line(4096, '\0');
+  const ssize_t got = ::read(fd.get(), line.data(), line.size());
+  line.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return line;
+}
+
 // The command lines of our children and of theirs, seen as often as they can be looked at until it ends.
 std::string WatchCommandLines(const std::function<bool()>& is_over) {
   std::set<std::string> seen;
   while (!is_over()) {
     for (const auto& entry : fs::directory_iterator("/proc")) {
       if (entry.path().filename().string().find_first_not_of("0123456789") == std::string::npos) {
-        std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-        seen.emplace(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+        seen.insert(CommandLineOf(entry.path()));
       }
     }
   }

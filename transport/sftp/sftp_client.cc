@@ -119,7 +119,16 @@ void SftpClient::SubmitAndForget(Request request) {
   SendLocked(std::move(request), true);
 }
 
-void SftpClient::Close(Error why) { channel_->Abort(std::move(why)); }
+void SftpClient::Close(Error why) {
+  {
+    // The channel ends a little later, on its own thread; what is submitted from now on must not slip through.
+    MutexLock lock(mutex_);
+    if (!closed_) {
+      closed_ = why;
+    }
+  }
+  channel_->Abort(std::move(why));
+}
 
 bool SftpClient::closed() const {
   MutexLock lock(mutex_);
