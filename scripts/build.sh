@@ -23,6 +23,9 @@ if ((fit < jobs)); then
 fi
 jobs=${BT_JOBS:-$jobs}
 
+# Several work trees of one repository share what was compiled: paths below the tree do not count.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+
 # A preset that changed must be read again; a CMakeLists.txt that changed is noticed by ninja.
 log=$directory/configure.log
 if [[ ! -f $directory/build.ninja || ! -f $log || $root/CMakePresets.json -nt $log ]]; then

@@ -25,7 +25,7 @@ class Access : public ServiceTest {
     }
   }
 
-  std::string Trussrc(const std::string& remote, const std::string& key) const {
+  static std::string Trussrc(const std::string& remote, const std::string& key) {
     return fmt::format("[{}]\nremote_provider = baseten\napi_key = {}\nremote_url = https://app.baseten.co\n\n", remote,
                        key);
   }

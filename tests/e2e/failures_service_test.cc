@@ -9,9 +9,7 @@
 namespace bt::e2e {
 namespace {
 
-namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-using standin::ApiFault;
 using standin::ApiFaultKind;
 using standin::TlsCertificate;
 

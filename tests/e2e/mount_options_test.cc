@@ -13,8 +13,6 @@
 namespace bt::e2e {
 namespace {
 
-namespace fs = std::filesystem;
-
 class MountOptionsTest : public ServiceTest {
  protected:
   // The line of this mount in the table: source, mount point, type, options.

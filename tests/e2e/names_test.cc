@@ -15,12 +15,12 @@ namespace fs = std::filesystem;
 using NamesThroughTheMount = Operations;
 
 const std::vector<std::string>& OddNames() {
-  static const std::vector<std::string> names{
+  static const std::vector<std::string> kNames{
       "sp ace", " leading", "trailing ",   "new\nline",      "tab\t",           "\xff\xfe not UTF-8",
       "grüße",  "日本語",   "back\\slash", "quote'\"",       "*?[a]",           "-rf",
       "#hash",  "...",      ".hidden",     "\x01\x7f",       "a,b=c;d|e",       "%s%n",
       "~",      "$HOME",    "co:on",       "é vs e\xcc\x81", "\xf0\x9f\x98\x80"};
-  return names;
+  return kNames;
 }
 
 TEST_F(NamesThroughTheMount, MayHoldAnyBytes) {

@@ -12,8 +12,6 @@
 namespace bt::e2e {
 namespace {
 
-namespace fs = std::filesystem;
-
 class Programs : public MountedWorkspace {
  protected:
   // Gives what it said.

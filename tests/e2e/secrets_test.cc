@@ -99,7 +99,7 @@ TEST_F(Secrets, AreInNoMessageNoLogNoFileAndNoCommandLine) {
 
   WriteFile(mount() / "f", "text");
   service().link().CutAll();
-  ::access((mount() / "g").c_str(), F_OK);  // whatever this connection's end leads to, it is logged
+  static_cast<void>(::access((mount() / "g").c_str(), F_OK));  // whatever this connection's end leads to, it is logged
   const pid_t daemon = Daemon();
   for (const char* file : {"cmdline", "comm"}) {
     ExpectNone(ReadFile(fs::path("/proc") / std::to_string(daemon) / file), file);
