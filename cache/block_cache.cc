@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <vector>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -128,6 +129,33 @@ std::shared_ptr<BlockFile> BlockCache::Grown(const BlockKey& old, const BlockKey
   }
   before->Close();
   return file;
+}
+
+void BlockCache::Forget(const std::string& workspace, const RemotePath& path) {
+  const std::filesystem::path any = BlockFileName({workspace, path, {}});
+  const std::string part(PathPartOfBlockFileName(any.filename().native()));
+  const std::filesystem::path folder = any.parent_path();
+  std::error_code problem;  // no folder: nothing to forget
+  std::vector<std::filesystem::path> names;
+  for (std::filesystem::directory_iterator it(ledger_->limits().directory / folder, problem), end;
+       !problem && it != end; it.increment(problem)) {
+    if (PathPartOfBlockFileName(it->path().filename().native()) == part) {
+      names.push_back(folder / it->path().filename());
+    }
+  }
+  std::vector<std::shared_ptr<BlockFile>> in_use;
+  for (const std::filesystem::path& name : names) {
+    ::unlink((ledger_->limits().directory / name).c_str());
+    MutexLock lock(mutex_);
+    if (const auto known = files_.find(name.native()); known != files_.end()) {
+      in_use.push_back(known->second.lock());
+    }
+  }
+  for (const std::shared_ptr<BlockFile>& file : in_use) {
+    if (file != nullptr) {
+      file->Close();
+    }
+  }
 }
 
 BlockCacheUsage BlockCache::usage() const {

@@ -58,6 +58,10 @@ class BlockCache {
   // is still its beginning: takes that over, except a last granule that was short. `old` then has nothing.
   std::shared_ptr<BlockFile> Grown(const BlockKey& old, const BlockKey& key);
 
+  // Removes every version of the path: another file may be there now that looks like one of them. Who has one of them
+  // in hand has nothing from now on.
+  void Forget(const std::string& workspace, const RemotePath& path);
+
   BlockCacheUsage usage() const;
 
  private:

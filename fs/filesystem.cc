@@ -1,6 +1,7 @@
 #include "fs/filesystem.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "fs/filesystem_state.h"
@@ -11,8 +12,16 @@ namespace bt {
 
 namespace {
 
+ReadCacheOptions ReadingOptions(const FilesystemOptions& options) {
+  ReadCacheOptions reading = options.reading;
+  reading.freshness = options.attribute_ttl;
+  return reading;
+}
+
 constexpr std::chrono::seconds kStatsLifetime{5};  // programs that show free space ask in a loop
 constexpr std::chrono::seconds kRefreshPatience{30};
+constexpr std::chrono::seconds kConfirmPatience{2};
+constexpr std::time_t kPlausibleClock = 24 * 60 * 60;  // a server that is further ahead of us is not believed
 
 }  // namespace
 
@@ -26,6 +35,7 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       options(std::move(filesystem_options)),
       view(options),
       inodes(options.root),
+      reads(ReadingOptions(options)),
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
                                         .write_timeout = options.write_timeout}),
@@ -87,8 +97,19 @@ AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& loo
 
 void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }
 
+// Procfs stamps what it shows with the present time when it is first looked at, and a server that was just started is
+// new there.
+void Filesystem::State::LearnTime(const OpContext& ctx) {
+  const Result<RemotePath> own_process = RemotePath::Parse("/proc/self");
+  const Result<Attributes> seen = own_process.ok() ? remote.Stat(ctx, *own_process) : own_process.error();
+  if (seen.ok() && seen->mtime < std::time(nullptr) + kPlausibleClock) {
+    reads.clock().Reached(seen->mtime, Clock::now());
+  }
+}
+
 void Filesystem::State::Refresh(const std::stop_token& stop) {
   SetThreadName("bt-refresh");
+  bool time_learned = false;
   for (;;) {
     {
       MutexLock lock(stats_mutex);
@@ -103,6 +124,9 @@ void Filesystem::State::Refresh(const std::stop_token& stop) {
     const TimePoint asked_at = Clock::now();
     const Result<FsStats> stats = remote.StatFs(ctx, options.root);
     const Result<Attributes> root = remote.Lstat(ctx, options.root);
+    if (!std::exchange(time_learned, true)) {
+      LearnTime(ctx);
+    }
     MutexLock lock(stats_mutex);
     refresh_due = false;
     if (stats.ok() || stats.error().code == Code::kUnsupported) {
@@ -151,7 +175,11 @@ Result<FsStats> Filesystem::StatFs(const OpContext& ctx) {
   return stats;
 }
 
-Status Filesystem::FlushAll(const OpContext& ctx) { return state_->writes.FlushAll(ctx); }
+Status Filesystem::FlushAll(const OpContext& ctx) {
+  Status flushed = state_->writes.FlushAll(ctx);
+  state_->reads.Finish(OpContext{std::min(ctx.deadline, Clock::now() + kConfirmPatience), ctx.cancel});
+  return flushed;
+}
 
 std::uint64_t Filesystem::unwritten_bytes() const { return state_->writes.unwritten_bytes(); }
 

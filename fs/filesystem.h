@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cache/read_cache.h"
 #include "transport/base/op_context.h"
 #include "transport/base/result.h"
 #include "transport/remote_fs.h"
@@ -58,6 +59,7 @@ struct FilesystemOptions {
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   bool read_only = false;
   std::chrono::milliseconds attribute_ttl{1000};   // how long the kernel may keep attributes and entries
+  ReadCacheOptions reading;                        // `freshness` is attribute_ttl
   std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
   unsigned write_threads = 16;                     // writes on their way at the same time
   std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up; 0: never
@@ -162,6 +164,8 @@ class Filesystem {
   Result<CreateReply> Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode, int flags);
   // Bytes read; fewer than asked only at the end of the file.
   Result<std::size_t> Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
+  // The same when memory has the bytes; nothing otherwise. Never waits.
+  std::optional<std::size_t> ReadFromMemory(FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
   // Accepts all bytes or none. The server's answer comes with a later Write, Flush or Sync of the handle.
   Status Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<const std::byte> bytes);
   // close(2): every write of the handle acknowledged by the server, and its first error reported, once. The deadline
@@ -182,7 +186,8 @@ class Filesystem {
                        DirectorySink& sink);
   void ReleaseDirectory(DirectoryHandle handle);
 
-  // Sends and awaits every unwritten byte of the mount; the first error. Before unmounting.
+  // Sends and awaits every unwritten byte of the mount; the first error. Before unmounting. What was read is confirmed
+  // on disk as well, if that takes no more than a moment.
   Status FlushAll(const OpContext& ctx);
   std::uint64_t unwritten_bytes() const;
   std::vector<UnwrittenFile> unwritten_files() const;

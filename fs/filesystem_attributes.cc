@@ -204,6 +204,12 @@ Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo 
                                       : state.OnPath(ctx, inode, [&](const RemotePath& path) {
                                           return state.remote.SetAttributes(ctx, path, change);
                                         });
+  if (change.times) {
+    // Before the change is noted: who looks at the file after that shall find nothing old.
+    if (const Result<RemotePath> path = state.inodes.PathOf(inode); path.ok()) {
+      state.reads.Forget(*path);
+    }
+  }
   if (!done.ok()) {
     target.ChangedSomehow();  // some of it may have been done
     return done.error();

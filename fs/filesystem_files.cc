@@ -27,6 +27,10 @@ OpenFlags OnTheWire(OpenFlags flags) {
   return flags;
 }
 
+// Reads of a file that this mount changed a moment ago go straight to the server, for it is likely to change it again:
+// databases and editors read and write in turn.
+constexpr std::chrono::seconds kQuiet{1};
+
 Status CheckRange(std::uint64_t offset, std::uint64_t length) {
   constexpr auto kEnd = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   if (offset > kEnd || length > kEnd - offset) {
@@ -36,6 +40,34 @@ Status CheckRange(std::uint64_t offset, std::uint64_t length) {
 }
 
 }  // namespace
+
+std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags,
+                                                          TimePoint asked_at) {
+  const std::shared_ptr<Inode> inode = pin.share();
+  std::shared_ptr<RemoteFile> remote_file = std::move(opened.file);
+  std::shared_ptr<FileReader> reader;
+  const Result<RemotePath> path = inodes.PathOf(inode->number());
+  if (flags.read && path.ok()) {
+    reader = reads.Open({remote_file, *path, opened.attributes, asked_at, [inode] { return inode->last_change(); }});
+  }
+  auto file =
+      std::make_shared<OpenFile>(files.NewHandle(), std::move(pin), std::move(remote_file), flags, std::move(reader));
+  inode->Opened(file);
+  files.Add(file->handle(), file);
+  return file;
+}
+
+FileReader::Known Filesystem::State::WhatIsKnown(const Inode& inode) const {
+  FileReader::Known known;
+  if (const auto sight = inode.LastAnswer()) {
+    known.seen = FileVersion{sight->attributes.size, sight->attributes.mtime};
+    known.seen_at = sight->asked_at;
+  }
+  known.reachable = reachable();
+  return known;
+}
+
+bool Filesystem::State::Quiet(const Inode& inode) { return !inode.ChangedSince(Clock::now() - kQuiet); }
 
 Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flags) {
   State& state = *state_;
@@ -56,11 +88,13 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   } else {
     opened_inode->Saw(asked_at, opened.attributes);
   }
-  const FileHandle handle = state.files.NewHandle();
-  const auto file = std::make_shared<OpenFile>(handle, std::move(pin), std::move(opened.file), wanted);
-  opened_inode->Opened(file);
-  state.files.Add(handle, file);
-  return OpenReply{.handle = handle, .keep_cache = false};
+  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at);
+  OpenReply reply{.handle = file->handle(), .keep_cache = false};
+  if (file->reader() != nullptr) {
+    const FileReader::Version version = file->reader()->version();
+    reply.keep_cache = opened_inode->MayKeepPages(version.version, version.settled);
+  }
+  return reply;
 }
 
 Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode,
@@ -105,11 +139,9 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   } else {
     inode->Saw(asked_at, opened.attributes);
   }
-  const FileHandle handle = state.files.NewHandle();
-  const auto file = std::make_shared<OpenFile>(handle, std::move(pin), std::move(opened.file), asked);
-  inode->Opened(file);
-  state.files.Add(handle, file);
-  return CreateReply{state.MakeEntry(*inode, opened.attributes, 0), OpenReply{.handle = handle, .keep_cache = false}};
+  const Attributes attributes = opened.attributes;
+  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), asked, asked_at);
+  return CreateReply{state.MakeEntry(*inode, attributes, 0), OpenReply{.handle = file->handle(), .keep_cache = false}};
 }
 
 Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset,
@@ -120,6 +152,9 @@ Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, st
     return Error{Code::kBadHandle, "not open for reading", "fs.not-readable"};
   }
   const InodeNo inode = file->inode().number();
+  if (State::Quiet(file->inode())) {
+    return file->reader()->Read(ctx, state.WhatIsKnown(file->inode()), offset, out);
+  }
   const std::uint64_t pending_end = state.writes.PendingEnd(inode);
   TRY(state.writes.DrainRange(ctx, inode, offset, out.size()));
   std::size_t count = TRY(file->remote().Read(ctx, offset, out));
@@ -129,6 +164,15 @@ Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, st
     count = TRY(file->remote().Read(ctx, offset, out));
   }
   return count;
+}
+
+std::optional<std::size_t> Filesystem::ReadFromMemory(FileHandle handle, std::uint64_t offset,
+                                                      std::span<std::byte> out) {
+  const std::shared_ptr<OpenFile> file = state_->files.Find(handle);
+  if (file == nullptr || file->reader() == nullptr || !State::Quiet(file->inode())) {
+    return std::nullopt;
+  }
+  return file->reader()->ReadFromMemory(state_->WhatIsKnown(file->inode()), offset, out);
 }
 
 Status Filesystem::Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset,

@@ -57,6 +57,13 @@ struct Filesystem::State {
   Entry MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
+  // Makes `opened` readable through the cache, when `flags` allow reading.
+  std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at);
+  FileReader::Known WhatIsKnown(const Inode& inode) const;
+  // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
+  static bool Quiet(const Inode& inode);
+  void LearnTime(const OpContext& ctx);
+
   // Asks for what was just made at the name and makes its inode. 1 RT
   Result<Entry> EntryOfMade(const OpContext& ctx, InodeNo parent, const Name& name);
   // Gives a new file or directory the permissions that were asked for when the server's umask took some away. 0 or 1 RT
@@ -68,6 +75,7 @@ struct Filesystem::State {
   const AttributeView view;
 
   InodeTable inodes;
+  ReadCache reads;
   RenamesInFlight renames;
   HandleTable<FileHandle, OpenFile> files;
   HandleTable<DirectoryHandle, OpenDir> directories;

@@ -148,6 +148,8 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       const RenamesInFlight::Mark mark(state.renames, from_directory / from);
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
       if (renamed.ok()) {
+        state.reads.Forget(from_directory / from);
+        state.reads.Forget(to_directory / to);
         state.inodes.Moved(parent, from, new_parent, to);
         return renamed;
       }

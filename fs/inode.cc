@@ -28,6 +28,23 @@ std::optional<Inode::Sight> Inode::LastKnown() const {
   return sight_;
 }
 
+std::optional<Inode::Sight> Inode::LastAnswer() const {
+  MutexLock lock(mutex_);
+  return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
+}
+
+TimePoint Inode::last_change() const {
+  MutexLock lock(mutex_);
+  return last_change_;
+}
+
+bool Inode::MayKeepPages(const FileVersion& version, bool settled) {
+  MutexLock lock(mutex_);
+  const bool same = settled_pages_ == version;
+  settled_pages_ = settled ? std::optional(version) : std::nullopt;
+  return same;
+}
+
 std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
   MutexLock lock(mutex_);
   last_change_ = Clock::now();

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "cache/block_key.h"
 #include "fs/filesystem.h"
 #include "transport/attributes.h"
 #include "transport/base/sync.h"
@@ -46,12 +47,21 @@ class Inode {
   std::optional<Sight> LastSeen(Duration max_age) const;
   // However old and incomplete: for when nobody can be asked.
   std::optional<Sight> LastKnown() const;
+  // The server's own word, untouched by changes from here since; however old.
+  std::optional<Sight> LastAnswer() const;
   // The server has carried out `change`: the attributes after it, when they are known.
   std::optional<Sight> Changed(const AttributeChange& change, Duration max_age);
   // Something else was changed from here.
   void ChangedSomehow();
   // Whether an answer to a question sent at `asked_at` may already be outdated by ourselves.
   bool ChangedSince(TimePoint asked_at) const;
+
+  // When this mount last changed the file, so far as its attributes or contents may show it.
+  TimePoint last_change() const;
+
+  // The file is opened at `version`: whether the kernel may keep the pages it has of it. They must be of the same
+  // version, and must have been read when that was settled already (cache/server_clock.h).
+  bool MayKeepPages(const FileVersion& version, bool settled);
 
   // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those
   // were acknowledged or failed.
@@ -77,6 +87,7 @@ class Inode {
   bool times_known_ GUARDED_BY(mutex_) = false;  // a write moves mtime by the server's clock, which we do not see
   TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
+  std::optional<FileVersion> settled_pages_ GUARDED_BY(mutex_);  // what the kernel's pages were read from
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
 };

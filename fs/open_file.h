@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "cache/file_reader.h"
 #include "fs/inode_table.h"
 #include "transport/remote_fs.h"
 
@@ -14,9 +15,15 @@ namespace bt {
 
 class OpenFile {
  public:
-  OpenFile(FileHandle handle, InodePin pin, std::unique_ptr<RemoteFile> remote, const OpenFlags& flags)
-      : handle_(handle), pin_(std::move(pin)), remote_(std::move(remote)), flags_(flags) {}
-  ~OpenFile() = default;
+  // `reader` reads the same `remote`; null where the file is not open for reading.
+  OpenFile(FileHandle handle, InodePin pin, std::shared_ptr<RemoteFile> remote, const OpenFlags& flags,
+           std::shared_ptr<FileReader> reader)
+      : handle_(handle), pin_(std::move(pin)), remote_(std::move(remote)), flags_(flags), reader_(std::move(reader)) {}
+  ~OpenFile() {
+    if (reader_ != nullptr) {
+      reader_->Close();
+    }
+  }
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 
@@ -24,6 +31,7 @@ class OpenFile {
   Inode& inode() const { return *pin_.inode(); }
   const std::shared_ptr<Inode>& share_inode() const { return pin_.share(); }
   RemoteFile& remote() const { return *remote_; }
+  FileReader* reader() const { return reader_.get(); }
   bool readable() const { return flags_.read; }
   bool writable() const { return flags_.write; }
   bool append() const { return flags_.append; }
@@ -31,8 +39,9 @@ class OpenFile {
  private:
   const FileHandle handle_;
   const InodePin pin_;
-  const std::unique_ptr<RemoteFile> remote_;
+  const std::shared_ptr<RemoteFile> remote_;
   const OpenFlags flags_;
+  const std::shared_ptr<FileReader> reader_;
 };
 
 }  // namespace bt

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "fs/app/home.h"
 #include "fs/app/log.h"
@@ -71,6 +72,15 @@ FilesystemOptions ToFilesystemOptions(const MountPlan& plan) {
   options.symlinks = plan.options.symlinks;
   options.read_only = plan.options.read_only;
   options.write_timeout = plan.options.timeout;
+  options.reading.workspace = TargetLabel(plan.target);
+  BlockCacheOptions cache;
+  cache.directory = XdgDirectory("XDG_CACHE_HOME", ".cache") / "bt-mount";
+  auto disk = BlockCache::Open(std::move(cache));
+  if (disk) {
+    options.reading.disk = std::move(disk).value();
+  } else {
+    spdlog::warn("{}; nothing that is read is kept on this machine", disk.error().text);
+  }
   return options;
 }
 

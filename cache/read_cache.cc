@@ -1,0 +1,138 @@
+#include "cache/read_cache.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "transport/base/thread_name.h"
+
+namespace bt {
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{500};
+constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when there may be as many
+
+}  // namespace
+
+ReadCache::ReadCache(ReadCacheOptions options)
+    : options_(std::move(options)),
+      budget_(options_.memory),
+      pool_(options_.threads),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+ReadCache::~ReadCache() {
+  thread_.request_stop();
+  pool_.Stop();
+}
+
+std::shared_ptr<FileReader> ReadCache::Open(FileReader::Opened opened) {
+  auto reader = std::make_shared<FileReader>(*this, ++last_id_, std::move(opened));
+  MutexLock lock(mutex_);
+  readers_.push_back(reader);
+  changed_.NotifyAll();
+  return reader;
+}
+
+std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, const FileVersion& version,
+                                              const FileBlocks* prefix) {
+  const SharedKey key{path.text(), version.size, version.mtime};
+  {
+    MutexLock lock(mutex_);
+    if (const auto found = shared_.find(key); found != shared_.end()) {
+      if (std::shared_ptr<FileBlocks> blocks = found->second.lock()) {
+        return blocks;
+      }
+    }
+  }
+  std::shared_ptr<BlockFile> disk;
+  if (options_.disk != nullptr && version.size > 0) {
+    const BlockKey block_key{options_.workspace, path, version};
+    disk = prefix == nullptr ? options_.disk->File(block_key)
+                             : options_.disk->Grown({options_.workspace, path, prefix->version()}, block_key);
+  }
+  auto made = std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, std::move(disk));
+  MutexLock lock(mutex_);
+  if (shared_.size() >= kSweep) {
+    std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  std::weak_ptr<FileBlocks>& place = shared_[key];
+  if (std::shared_ptr<FileBlocks> other = place.lock()) {
+    lock.Unlock();  // what was made in vain goes without the lock
+    return other;
+  }
+  place = made;
+  return made;
+}
+
+void ReadCache::Forget(const RemotePath& path) {
+  {
+    MutexLock lock(mutex_);
+    const auto first = shared_.lower_bound({path.text(), 0, std::numeric_limits<std::int64_t>::min()});
+    auto last = first;
+    while (last != shared_.end() && std::get<0>(last->first) == path.text()) {
+      ++last;
+    }
+    shared_.erase(first, last);
+  }
+  if (options_.disk != nullptr) {
+    options_.disk->Forget(options_.workspace, path);
+  }
+}
+
+std::shared_ptr<FileBlocks> ReadCache::Private(const FileVersion& version) {
+  return std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, nullptr);
+}
+
+bool ReadCache::InBackground(std::function<void(const std::stop_token&)> task) {
+  {
+    MutexLock lock(mutex_);
+    ++in_background_;
+  }
+  const bool taken = pool_.Submit([this, task = std::move(task)] {
+    task(pool_.stopping());
+    MutexLock lock(mutex_);
+    --in_background_;
+    changed_.NotifyAll();
+  });
+  if (!taken) {
+    MutexLock lock(mutex_);
+    --in_background_;
+  }
+  return taken;
+}
+
+void ReadCache::Finish(const OpContext& ctx) {
+  MutexLock lock(mutex_);
+  while (in_background_ > 0 && ctx.Check().ok()) {
+    changed_.Wait(mutex_, ctx);
+  }
+}
+
+void ReadCache::Run(const std::stop_token& stop) {
+  SetThreadName("bt-read-cache");
+  while (!stop.stop_requested()) {
+    std::vector<std::shared_ptr<FileReader>> readers;
+    {
+      MutexLock lock(mutex_);
+      while (readers_.empty() && !stop.stop_requested()) {
+        changed_.Wait(mutex_, OpContext{TimePoint::max(), stop});
+      }
+      const TimePoint until = Clock::now() + kTick;
+      while (Clock::now() < until && !stop.stop_requested()) {
+        changed_.Wait(mutex_, OpContext{until, stop});
+      }
+      std::erase_if(readers_, [](const std::weak_ptr<FileReader>& reader) { return reader.expired(); });
+      for (const std::weak_ptr<FileReader>& reader : readers_) {
+        readers.push_back(reader.lock());
+      }
+    }
+    for (const std::shared_ptr<FileReader>& reader : readers) {
+      if (reader != nullptr) {
+        reader->Tick(Clock::now());
+      }
+    }
+  }
+}
+
+}  // namespace bt
