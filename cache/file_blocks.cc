@@ -67,9 +67,32 @@ std::shared_ptr<const std::byte[]> FileBlocks::Consume(Extents::iterator extent,
   std::shared_ptr<const std::byte[]> bytes = extent->second.bytes;
   extent->second.consumed += length;
   if (extent->second.consumed >= extent->second.end - extent->first) {
-    extents_.erase(extent);  // the kernel has it, and so has the disk
+    if (waiting_ > 0) {
+      Keep(extent);
+    } else if (!extent->second.kept) {
+      extents_.erase(extent);  // the kernel has it, and so has the disk
+    }
   }
   return bytes;
+}
+
+void FileBlocks::Keep(Extents::iterator extent) {
+  if (!std::exchange(extent->second.kept, true)) {
+    kept_.push_back(extent->first);
+  }
+}
+
+void FileBlocks::DropKept() {
+  const auto too_much = [this]() REQUIRES(mutex_) {
+    return kept_.size() > kKeptAfterAsking || resources_.budget.used() > resources_.budget.limit();
+  };
+  while (!kept_.empty() && too_much()) {
+    const auto extent = extents_.find(kept_.front());
+    if (extent != extents_.end() && extent->second.kept && extent->second.ready) {
+      extents_.erase(extent);
+    }
+    kept_.pop_front();
+  }
 }
 
 void FileBlocks::NoteRead(TimePoint now) {
@@ -102,7 +125,9 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
     }
     if (extent != extents_.end() && extent->second.started) {  // on its way
       TRY(ctx.Check());
+      ++waiting_;
       changed_.Wait(mutex_, ctx);
+      --waiting_;
       continue;
     }
     Fetch fetch;
@@ -121,7 +146,7 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
       const std::uint64_t begin = Floor(at);
       const std::uint64_t fetch_end = std::min({Ceiling(end), gap_end, begin + kLargestFetch});
       fetch = Register(begin, fetch_end, source.id, resources_.budget.Take(fetch_end - begin));
-      asked_for_.push_back(begin);
+      Keep(extents_.find(begin));
     }
     Start(fetch);
     lock.Unlock();
@@ -131,14 +156,7 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
     }
     lock.Lock();
   }
-  // Forgotten only now: a fetch must serve at least the read that asked for it.
-  while (asked_for_.size() > kKeptAfterAsking) {
-    const auto extent = extents_.find(asked_for_.front());
-    if (extent != extents_.end() && extent->second.ready) {
-      extents_.erase(extent);
-    }
-    asked_for_.pop_front();
-  }
+  DropKept();  // only now: a fetch must serve at least the read that asked for it
   return out.size();
 }
 

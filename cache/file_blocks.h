@@ -83,6 +83,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     std::shared_ptr<const std::byte[]> bytes;  // once ready
     TimePoint fetched_at;
     std::uint64_t consumed = 0;  // bytes that were copied out
+    bool kept = false;           // in kept_
     MemoryBudget::Share share;
   };
   using Extents = std::map<std::uint64_t, Extent>;  // by where they begin
@@ -104,6 +105,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
       REQUIRES(mutex_);
   // False when somebody else has begun, or nobody wants it any more.
   bool Start(const Fetch& fetch) REQUIRES(mutex_);
+  void Keep(Extents::iterator extent) REQUIRES(mutex_);
+  void DropKept() REQUIRES(mutex_);
   // Where the bytes of a ready extent are, counted as read.
   std::shared_ptr<const std::byte[]> Consume(Extents::iterator extent, std::uint64_t length) REQUIRES(mutex_);
   // Fetches what a read makes likely to be wanted next.
@@ -126,7 +129,10 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   Extents extents_ GUARDED_BY(mutex_);
   std::uint64_t last_ticket_ GUARDED_BY(mutex_) = 0;
   ReadAhead ahead_ GUARDED_BY(mutex_);
-  std::deque<std::uint64_t> asked_for_ GUARDED_BY(mutex_);  // extents that were not fetched ahead, oldest first
+  // Extents that go when others come: those that were not fetched ahead, and those of which everything was read while
+  // somebody else waited, perhaps for the same. Oldest first.
+  std::deque<std::uint64_t> kept_ GUARDED_BY(mutex_);
+  std::size_t waiting_ GUARDED_BY(mutex_) = 0;
   std::vector<Staged> staged_ GUARDED_BY(mutex_);
   TimePoint last_read_ GUARDED_BY(mutex_);
   bool active_ GUARDED_BY(mutex_) = false;
