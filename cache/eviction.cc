@@ -158,24 +158,24 @@ std::uint64_t EvictBlocks(std::vector<CachedFile> files, std::uint64_t goal, con
         continue;
       }
     }
-    if (RemoveBlockFile(file.file)) {
+    if (RemoveBlockFile(file.file) == 0) {
       freed += file.disk_bytes;
     }
   }
   return freed;
 }
 
-bool RemoveBlockFile(const std::filesystem::path& file) {
+int RemoveBlockFile(const std::filesystem::path& file) {
   const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   if (::unlink(file.c_str()) != 0) {
-    return false;
+    return errno;
   }
   // Who has it open finds nothing in it any more, and lets go of it when he next looks. Where it cannot be cut, its
   // space is freed only then.
   if (fd) {
     static_cast<void>(::ftruncate(fd.get(), 0));
   }
-  return true;
+  return 0;
 }
 
 EvictionLock::EvictionLock(const std::filesystem::path& directory)

@@ -30,8 +30,8 @@ void SortForEviction(std::vector<CachedFile>& files);
 // Frees about `goal` bytes, or what there is. Returns how many it freed.
 std::uint64_t EvictBlocks(std::vector<CachedFile> files, std::uint64_t goal, const std::stop_token& stop);
 
-// Removes the file and frees its space at once, even while others have it open. False when it is not there any more.
-bool RemoveBlockFile(const std::filesystem::path& file);
+// Removes the file and frees its space at once, even while others have it open. 0, or the errno.
+int RemoveBlockFile(const std::filesystem::path& file);
 
 // One process evicts at a time: two would both free what is needed once.
 class EvictionLock {

@@ -168,7 +168,8 @@ Result<std::shared_ptr<OpenBlocks>> OpenBlocks::OpenOrCreate(const std::filesyst
       return blocks;
     }
     blocks = Create(file, key);
-    if (blocks || blocks.error().code != Code::kExists || attempt == kAttempts) {
+    if (blocks || attempt == kAttempts ||
+        (blocks.error().code != Code::kExists && blocks.error().code != Code::kNotFound)) {
       return blocks;
     }
   }
@@ -264,8 +265,7 @@ OpenBlocks::ReadOutcome OpenBlocks::ReadVerified(const ExtentMap& map, std::uint
     const std::span<const std::byte> bytes = place_of(granule);
     const std::uint64_t checksum = map.checksums.at(granule % kExtentGranules);
     if (readable < bytes.size() || GranuleChecksum(salt(), granule, bytes) != checksum) {
-      Forget(granule, checksum);
-      return {.good = std::max(offset, granule * kGranule) - offset, .bad = true};
+      return {.good = std::max(offset, granule * kGranule) - offset, .bad = Forget(granule, checksum)};
     }
     readable -= bytes.size();
     if (!is_whole(granule)) {
@@ -292,14 +292,17 @@ void OpenBlocks::NoteUse(std::uint64_t extent, const ExtentMap& map) const {
   }
 }
 
-void OpenBlocks::Forget(std::uint64_t granule, std::uint64_t checksum) const {
+bool OpenBlocks::Forget(std::uint64_t granule, std::uint64_t checksum) const {
   std::uint64_t current = 0;
-  if (writable_ &&
-      ReadAll(fd_.get(), &current, sizeof(current), ChecksumOffset(granule)) == static_cast<ssize_t>(sizeof(current)) &&
-      current == checksum) {
+  if (ReadAll(fd_.get(), &current, sizeof(current), ChecksumOffset(granule)) != static_cast<ssize_t>(sizeof(current)) ||
+      current != checksum) {
+    return false;
+  }
+  if (writable_) {
     current = 0;
     WriteAll(fd_.get(), &current, sizeof(current), ChecksumOffset(granule));
   }
+  return true;
 }
 
 Status OpenBlocks::BecomeVersion(const BlockKey& key) const {

@@ -38,7 +38,7 @@ class OpenBlocks {
 
   struct ReadOutcome {
     std::size_t good = 0;  // bytes of `out`, from its beginning, that were read and verified
-    bool bad = false;      // the next granule does not verify, and was forgotten
+    bool bad = false;      // the next granule does not verify (nor was it evicted meanwhile), and was forgotten
     int problem = 0;       // or reading failed with this errno
   };
   // Reads `run` granules from `first` on, all in one extent, and compares them with `map`; what the range
@@ -52,8 +52,8 @@ class OpenBlocks {
   // Remembers that the extent was used, unless the map says that it was a moment ago. Without effect when that fails.
   void NoteUse(std::uint64_t extent, const ExtentMap& map) const;
 
-  // Makes the granule absent, unless its checksum is no longer `checksum`.
-  void Forget(std::uint64_t granule, std::uint64_t checksum) const;
+  // Makes the granule absent. False, and nothing done, when its checksum is no longer `checksum`.
+  bool Forget(std::uint64_t granule, std::uint64_t checksum) const;
 
   // The remote file grew: from now on this is the block file of `key`, without the last granule if that was short.
   // Readers of the old name must not find it any more: the caller renames it.

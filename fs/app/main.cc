@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/app/cache_command.h"
 #include "fs/app/demo_command.h"
 #include "fs/app/mount_command.h"
 #include "fs/app/options.h"
@@ -17,6 +18,7 @@ struct RunCommand {
   int operator()(const MountOptions& options) const { return RunMount(options); }
   int operator()(const UnmountOptions& options) const { return RunUnmount(options); }
   int operator()(const StatusOptions& options) const { return RunStatus(options); }
+  int operator()(const CacheOptions& options) const { return RunCache(options); }
   int operator()(const DemoOptions& options) const { return RunDemo(options); }
   int operator()(const PrintAndExit& print) const {
     fmt::print("{}", print.text);

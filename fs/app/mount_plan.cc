@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/app/cache_command.h"
 #include "fs/app/home.h"
 #include "fs/app/log.h"
 #include "fs/fuse/mount_point.h"
@@ -25,6 +26,22 @@ Result<std::filesystem::path> MakeDefaultMountPoint(const access::Target& target
                  "app.mount-point"};
   }
   return path;
+}
+
+// Null when there is none, or none that can be used: then reading works all the same.
+std::shared_ptr<BlockCache> OpenDiskCache(const MountOptions& options) {
+  if (options.no_cache) {
+    return nullptr;
+  }
+  BlockCacheOptions cache;
+  cache.directory = CacheDirectory(options.cache_dir);
+  cache.limit = options.cache_size;
+  auto disk = BlockCache::Open(std::move(cache));
+  if (!disk) {
+    spdlog::warn("{}; nothing that is read is kept on this machine", disk.error().text);
+    return nullptr;
+  }
+  return std::move(disk).value();
 }
 
 }  // namespace
@@ -73,14 +90,8 @@ FilesystemOptions ToFilesystemOptions(const MountPlan& plan) {
   options.read_only = plan.options.read_only;
   options.write_timeout = plan.options.timeout;
   options.reading.workspace = TargetLabel(plan.target);
-  BlockCacheOptions cache;
-  cache.directory = XdgDirectory("XDG_CACHE_HOME", ".cache") / "bt-mount";
-  auto disk = BlockCache::Open(std::move(cache));
-  if (disk) {
-    options.reading.disk = std::move(disk).value();
-  } else {
-    spdlog::warn("{}; nothing that is read is kept on this machine", disk.error().text);
-  }
+  options.reading.memory = plan.options.memory;
+  options.reading.disk = OpenDiskCache(plan.options);
   return options;
 }
 

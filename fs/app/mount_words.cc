@@ -60,6 +60,12 @@ Status ApplyAssignment(std::string_view word, std::string_view key, std::string_
     options.remote = std::string(value);
   } else if (key == "timeout") {
     options.timeout = TRY(ParseDuration(value));
+  } else if (key == "cache_size") {
+    TRY(ApplyCacheSize(value, options));
+  } else if (key == "memory") {
+    TRY(ApplyMemory(value, options));
+  } else if (key == "cache_dir") {
+    options.cache_dir = std::filesystem::path(value);
   } else if (key == "symlinks" && (value == "contained" || value == "raw")) {
     options.symlinks = value == "raw" ? SymlinkPolicy::kRaw : SymlinkPolicy::kContained;
   } else if (key == "uid_map" && (value == "user" || value == "server")) {
@@ -83,6 +89,8 @@ Status ApplyWord(std::string_view word, MountOptions& options) {
     options.allow_other = true;
   } else if (word == "default_permissions") {
     options.default_permissions = true;
+  } else if (word == "no_cache") {
+    options.no_cache = true;
   } else if (word == "nonempty") {
     options.nonempty = true;
   } else if (IsOneOf(kKernelWords, word)) {

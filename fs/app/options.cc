@@ -35,6 +35,7 @@ Mount options (-o, comma-separated, as in /etc/fstab):
   fsname=TEXT               what mount(8) and df(1) show as the source
   nonempty                  mount over a directory that is not empty
   node=, remote=, timeout=, symlinks=, uid_map=   as the long options
+  cache_size=, cache_dir=, no_cache, memory=      as the long options
   noexec, noatime, nodiratime, sync, dirsync, nosymfollow   to the kernel
 
 Credentials: BASETEN_API_KEY, else ~/.trussrc, else baseten-cli's profiles.
@@ -44,12 +45,15 @@ made in memory for this mount. Nothing of either is written anywhere.
 Other commands:
   bt-mount status [MOUNTPOINT]  the link, waiting requests, unwritten bytes
   bt-mount unmount MOUNTPOINT   flush and end a mount
+  bt-mount cache list|verify|clear   what is kept on this machine's disk
   bt-mount demo                 try it out without an account
 
 Examples:
   bt-mount abc1234                        at ~/baseten/abc1234/0
   bt-mount abc1234:/mnt/ckpts ~/ckpts -o ro
   /etc/fstab: abc1234 /mnt/job fuse.bt-mount noauto,user,ro 0 0)";
+
+constexpr std::uint64_t kLeastMemory = 16_MiB;
 
 Error Misused(const std::string& why, std::string_view command) {
   return Error{Code::kConfig, fmt::format("{}\nTry: bt-mount {}--help", why, command), "options.usage"};
@@ -78,6 +82,9 @@ Result<Command> ParseMount(int argc, const char* const* argv) {
   std::string timeout = "30s";
   std::string symlinks = "contained";
   std::string uid_map = "user";
+  std::string cache_size;
+  std::string cache_dir;
+  std::string memory;
   std::vector<std::string> words;
 
   CLI::App app{kMountDescription, "bt-mount"};
@@ -95,6 +102,12 @@ Result<Command> ParseMount(int argc, const char* const* argv) {
   app.add_option("--uid-map", uid_map, "Owners: user (what the container's user owns is yours) or server")
       ->check(CLI::IsMember({"user", "server"}))
       ->capture_default_str();
+  app.add_option(
+      "--cache-size", cache_size,
+      "Most that is kept on this machine's disk, such as 20GiB (default: a tenth of the disk, at most 50 GiB)");
+  app.add_option("--cache-dir", cache_dir, "Where; several mounts may share it (default: ~/.cache/bt-mount)");
+  app.add_option("--memory", memory, "Most that reading may hold in memory (default: 256MiB)");
+  app.add_flag("--no-cache", options.no_cache, "Keep nothing on this machine's disk");
   app.add_option("-o", words, "Mount options, see below")->take_all()->allow_extra_args(false);
   app.add_flag("-f,--foreground", options.foreground, "Stay in the foreground and log to the terminal");
   app.add_flag("-d,--debug", options.debug, "Log each request (not its data)");
@@ -118,6 +131,15 @@ Result<Command> ParseMount(int argc, const char* const* argv) {
     return Misused("--timeout: " + parsed_timeout.error().text, "");
   }
   options.timeout = *parsed_timeout;
+  if (!cache_size.empty()) {
+    TRY(ApplyCacheSize(cache_size, options));
+  }
+  if (!cache_dir.empty()) {
+    options.cache_dir = cache_dir;
+  }
+  if (!memory.empty()) {
+    TRY(ApplyMemory(memory, options));
+  }
   for (const std::string& list : words) {
     TRY(ApplyMountWords(list, options));
   }
@@ -153,6 +175,46 @@ Result<Command> ParseStatus(int argc, const char* const* argv) {
   return options;
 }
 
+Result<Command> ParseCache(int argc, const char* const* argv) {
+  CacheOptions options;
+  std::string what;
+  std::string cache_dir;
+  CLI::App app{"What mounts keep on this machine's disk. Safe while they are mounted.", "bt-mount cache"};
+  const auto add = [&](const char* name, const char* description, CacheOptions::Action action) {
+    CLI::App* command = app.add_subcommand(name, description);
+    command->add_option("what", what, "Only this workspace (as `list` shows it), /path, or workspace:/path");
+    command->add_option("--cache-dir", cache_dir, "Where it is (default: ~/.cache/bt-mount)");
+    command->add_flag("--json", options.json, "JSON instead of text");
+    command->callback([&options, action] { options.action = action; });
+  };
+  add("list", "Shows what is kept, and when it was used last", CacheOptions::Action::kList);
+  add("verify", "Reads everything; what does not verify is forgotten, and fetched again when needed",
+      CacheOptions::Action::kVerify);
+  add("clear", "Removes it; a mount that uses it fetches again what it needs", CacheOptions::Action::kClear);
+  app.require_subcommand(1);
+  if (auto ended = Run(app, argc, argv, "cache ")) {
+    return std::move(*ended);
+  }
+  if (!cache_dir.empty()) {
+    options.cache_dir = cache_dir;
+  }
+  const std::size_t slash = what.find('/');
+  std::string_view workspace = std::string_view(what).substr(0, slash);
+  if (slash != std::string::npos) {
+    options.path = TRY(RemotePath::Parse(std::string_view(what).substr(slash)));
+    if (!workspace.empty() && !workspace.ends_with(':')) {
+      return Misused(fmt::format("\"{}\" is neither a workspace nor /path nor workspace:/path", what), "cache ");
+    }
+  }
+  if (workspace.ends_with(':')) {
+    workspace.remove_suffix(1);
+  }
+  if (!workspace.empty()) {
+    options.workspace = std::string(workspace);
+  }
+  return options;
+}
+
 Result<Command> ParseDemo(int argc, const char* const* argv) {
   DemoOptions options;
   CLI::App app{
@@ -168,6 +230,28 @@ Result<Command> ParseDemo(int argc, const char* const* argv) {
 
 }  // namespace
 
+Status ApplyCacheSize(std::string_view text, MountOptions& options) {
+  const auto size = ParseByteSize(text);
+  if (!size) {
+    return Misused("--cache-size: " + size.error().text, "");
+  }
+  options.cache_size = *size;
+  options.no_cache = options.no_cache || *size == 0;
+  return {};
+}
+
+Status ApplyMemory(std::string_view text, MountOptions& options) {
+  const auto size = ParseByteSize(text);
+  if (!size) {
+    return Misused("--memory: " + size.error().text, "");
+  }
+  if (*size < kLeastMemory) {
+    return Misused(fmt::format("--memory: {} is not enough; at least {}", text, FormatByteSize(kLeastMemory)), "");
+  }
+  options.memory = *size;
+  return {};
+}
+
 Result<Command> ParseCommandLine(int argc, const char* const* argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
   if (command == "unmount" || command == "umount") {
@@ -175,6 +259,9 @@ Result<Command> ParseCommandLine(int argc, const char* const* argv) {
   }
   if (command == "status") {
     return ParseStatus(argc - 1, argv + 1);
+  }
+  if (command == "cache") {
+    return ParseCache(argc - 1, argv + 1);
   }
   if (command == "demo") {
     return ParseDemo(argc - 1, argv + 1);

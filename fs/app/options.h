@@ -14,6 +14,7 @@
 
 #include "fs/filesystem.h"
 #include "transport/base/result.h"
+#include "transport/remote_path.h"
 
 namespace bt::app {
 
@@ -29,6 +30,13 @@ struct MountOptions {
 
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   OwnerMap owner_map = OwnerMap::kUser;
+
+  // Blocks kept on this machine's disk.
+  bool no_cache = false;
+  std::uint64_t cache_size = 0;                    // bytes; 0: a tenth of the disk, at most 50 GiB
+  std::optional<std::filesystem::path> cache_dir;  // default: ~/.cache/bt-mount
+
+  std::uint64_t memory = 256ULL << 20U;  // bytes for reading and fetching ahead
 
   // -o words.
   bool read_only = false;
@@ -52,6 +60,16 @@ struct StatusOptions {
   bool json = false;
 };
 
+struct CacheOptions {
+  enum class Action { kList, kVerify, kClear };
+  Action action = Action::kList;
+  // Workspace, absolute path in any workspace, or workspace:path; default: everything.
+  std::optional<std::string> workspace;
+  std::optional<RemotePath> path;
+  std::optional<std::filesystem::path> cache_dir;
+  bool json = false;
+};
+
 struct DemoOptions {
   bool foreground = false;
 };
@@ -62,10 +80,16 @@ struct PrintAndExit {
   int code = 0;
 };
 
-using Command = std::variant<MountOptions, UnmountOptions, StatusOptions, DemoOptions, PrintAndExit>;
+using Command = std::variant<MountOptions, UnmountOptions, StatusOptions, CacheOptions, DemoOptions, PrintAndExit>;
 
 // kConfig with a sentence for the user when the words are not understood.
 Result<Command> ParseCommandLine(int argc, const char* const* argv);
+
+// A size for the cache as people write it; "0" means no cache.
+Status ApplyCacheSize(std::string_view text, MountOptions& options);
+
+// A size for the memory of reading.
+Status ApplyMemory(std::string_view text, MountOptions& options);
 
 // One "-o" argument: comma-separated mount(8) words, as in /etc/fstab. Words that only mount(8) and systemd need are
 // accepted and dropped; unknown words are refused by name.

@@ -7,29 +7,16 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cache/block_cache.h"
+#include "tests/unit/cache/true_bytes.h"
 
 namespace bt {
-
-// Byte by byte a function of the file and the position: what the server would send.
-inline std::vector<std::byte> TrueBytes(std::uint64_t file, std::uint64_t offset, std::uint64_t length) {
-  std::vector<std::byte> bytes(length);
-  for (std::uint64_t i = 0; i < length; ++i) {
-    const std::uint64_t word = ((offset + i) / 8 + 1) * 0x9E3779B97F4A7C15U + file * 0xD6E8FEB86659FD93U;
-    bytes[i] = static_cast<std::byte>((word ^ (word >> 29U)) >> ((offset + i) % 8 * 8));
-  }
-  return bytes;
-}
-
-inline BlockKey KeyOf(const std::string& path, std::uint64_t size, std::int64_t mtime = 1'700'000'000) {
-  return {.workspace = "training-job-abc1234-0",
-          .path = RemotePath::Parse(path).value(),
-          .version = {.size = size, .mtime = mtime}};
-}
 
 class TemporaryDirectory {
  public:
@@ -54,9 +41,12 @@ class CacheTest : public ::testing::Test {
   std::filesystem::path directory() const { return temporary_.path() / "cache"; }
 
   std::unique_ptr<BlockCache> OpenCache(std::uint64_t limit = 1_GiB) {
-    auto cache = BlockCache::Open({.directory = directory(), .limit = limit, .reserve = 0});
+    return OpenCache({.directory = directory(), .limit = limit, .reserve = 0});
+  }
+  static std::unique_ptr<BlockCache> OpenCache(BlockCacheOptions options) {
+    auto cache = BlockCache::Open(std::move(options));
     EXPECT_TRUE(cache.ok()) << (cache.ok() ? "" : cache.error().text);
-    return std::move(*cache);
+    return cache.ok() ? std::move(*cache) : nullptr;
   }
 
   // Puts [offset, offset + length) of file number `file` into the cache.
@@ -74,6 +64,15 @@ class CacheTest : public ::testing::Test {
     return good;
   }
 
+  // How many bytes of the file the cache yields in all.
+  static std::uint64_t GoodBytes(BlockFile& blocks, std::uint64_t file) {
+    std::uint64_t good = 0;
+    for (std::uint64_t at = 0; at < blocks.key().version.size; at += kGranule) {
+      good += ReadChecked(blocks, file, at, kGranule);
+    }
+    return good;
+  }
+
   // The block files there are.
   std::vector<std::filesystem::path> Files() const {
     std::vector<std::filesystem::path> files;
@@ -83,6 +82,19 @@ class CacheTest : public ::testing::Test {
       }
     }
     return files;
+  }
+  std::filesystem::path PathOf(const BlockKey& key) const { return directory() / BlockFileName(key); }
+
+  // Until it is so; fails after a minute.
+  static bool Eventually(const std::function<bool()>& is_so) {
+    const auto deadline = Clock::now() + std::chrono::minutes(1);
+    while (!is_so()) {
+      if (Clock::now() > deadline) {
+        return false;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
   }
 
  private:
