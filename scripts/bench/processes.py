@@ -25,6 +25,7 @@ def run(argv, seconds, environment=None, cwd=None, output=None, check=True):
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         kill_group(process.pid)
+        _reap(process)
         raise StepTimeout(f"{os.path.basename(argv[0])} did not end in {seconds:.0f} s") from None
     except BaseException:
         kill_group(process.pid)
@@ -35,8 +36,18 @@ def run(argv, seconds, environment=None, cwd=None, output=None, check=True):
     return process.returncode, None if output is not None else out.decode(errors="surrogateescape")
 
 
+def _reap(process):
+    """A process in an uninterruptible wait dies only when its mount is aborted, so nobody waits long for it here."""
+    try:
+        process.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        pass
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
 def kill_group(pid):
-    """A process in an uninterruptible wait dies when its mount is aborted, so nobody waits for it here."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
