@@ -114,6 +114,7 @@ def run_once(report, link, case, peer, place, workspace, options, round_number):
         say(f"    FAILED: {error}")
     finally:
         report.add(link, run.samples)
+        place.standin.command("stall", on=False)  # a worker that was killed may have left it
         peer.end()
     for note in peer.notes:
         report.fail(link, names[0], peer.name, round_number, note)

@@ -15,9 +15,10 @@ class StepTimeout(StepFailed):
     """A step did not end in time; its mount must be aborted."""
 
 
-def run(argv, seconds, environment=None, cwd=None, output=None, check=True):
-    """Runs a program to its end. Returns (exit status, standard output as text, or None when `output` is a file). Kills
+def run(argv, seconds, environment=None, cwd=None, output=None, check=True, called=None):
+    """Runs a program (`called` so in messages) to its end. Returns (exit status, standard output as text, or None when `output` is a file). Kills
     it, and what it started, after `seconds`."""
+    called = called or os.path.basename(argv[0])
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=output if output is not None else subprocess.PIPE,
         stderr=subprocess.PIPE, env=environment, cwd=cwd, start_new_session=True)
@@ -26,13 +27,13 @@ def run(argv, seconds, environment=None, cwd=None, output=None, check=True):
     except subprocess.TimeoutExpired:
         kill_group(process.pid)
         _reap(process)
-        raise StepTimeout(f"{os.path.basename(argv[0])} did not end in {seconds:.0f} s") from None
+        raise StepTimeout(f"{called} did not end in {seconds:.0f} s") from None
     except BaseException:
         kill_group(process.pid)
         raise
     if check and process.returncode != 0:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["nothing said"]
-        raise StepFailed(f"{os.path.basename(argv[0])} exited with {process.returncode}: {last[0][:300]}")
+        raise StepFailed(f"{called} exited with {process.returncode}: {last[0][:300]}")
     return process.returncode, None if output is not None else out.decode(errors="surrogateescape")
 
 

@@ -63,7 +63,7 @@ class Run:
         with open(out_path, "w") as file:
             json.dump({"do": do, **fields}, file)
         _, text = run(["/bin/sh", "-c", f'exec "$0" "$1" <"{out_path}"', sys.executable, WORKER],
-                      seconds or self.settings.timeout, self.place.environment)
+                      seconds or self.settings.timeout, self.place.environment, called=do)
         answer = json.loads(text)
         if answer.get("error"):
             raise StepFailed(answer["error"])
