@@ -4,6 +4,8 @@ import json
 import os
 import statistics
 
+import targets
+
 MIB = 1 << 20
 GIB = 1 << 30
 OURS = "bt-mount"
@@ -51,7 +53,7 @@ class Report:
         lines += [f"* {name}: {value}" for name, value in self.conditions.items()]
         lines += ["", "Medians (smallest to largest of the rounds). In brackets: how many times as long as bt-mount took.",
                   ""]
-        lines += self._main_table() + [""] + self._cost_table() + [""] + self._notes()
+        lines += self._main_table() + [""] + targets.table(self.samples) + [""] + self._cost_table() + [""] + self._notes()
         return "\n".join(lines).rstrip() + "\n"
 
     def _rows(self):

@@ -6,6 +6,7 @@ import tempfile
 import time
 import unittest
 
+import targets
 import worker
 from processes import StepFailed, StepTimeout, run
 from report import Report
@@ -83,6 +84,15 @@ class Reports(unittest.TestCase):
         text = report.markdown()
         self.assertIn("| failed |", text)
         self.assertIn("did not end in 3 s", text)
+
+    def test_targets_are_judged_by_ratio_and_by_limit(self):
+        samples = [{"case": case, "peer": peer, "link": dict(LINK, window=4 * MIB), "seconds": seconds}
+                   for case, peer, seconds in (("write-seq", "bt-mount", 2.0), ("write-seq", "sshfs", 5.9),
+                                               ("find", "bt-mount", 0.7), ("visible-name", "bt-mount", 0.5),
+                                               ("visible-name", "bt-mount", 1.3))]
+        met = {what: yes for what, _, _, yes in targets.verdicts(samples)}
+        self.assertEqual(met, {"find at 40 ms": True, "visible-name at 40 ms, the slowest": False,
+                               "write-seq at 40 ms": False})
 
     def test_what_is_saved_is_whole(self):
         with tempfile.TemporaryDirectory() as folder:
