@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh       everything: to build, run, test and check
 #   scripts/setup.sh run   only what scripts/run.sh needs: to build and run, the demo included
+#   scripts/setup.sh bench what scripts/bench.sh needs besides: the programs that are compared
 #
 # Tested on Debian 12. Written for Debian 13 and Ubuntu 24.04 too, but untested there. Packages come from the
 # distribution, through apt; sudo is used when you are not root. Where the distribution's libssh2 is older than 1.11,
@@ -40,7 +41,8 @@ readonly build_packages=(g++ cmake ninja-build pkg-config python3 dpkg-dev ca-ce
   libxxhash-dev libgtest-dev libbenchmark-dev)
 # The demo's stand-in of the service runs real sshd processes of its own.
 readonly demo_packages=(fuse3 openssh-client openssh-server openssh-sftp-server libnss-wrapper)
-readonly test_packages=(git rsync tar fio sqlite3 sshfs rclone)
+readonly test_packages=(git rsync tar fio sqlite3)
+readonly bench_packages=(git rsync fio sshfs rclone)
 readonly check_packages=(clang clang-format clang-tidy ${llvm:+"libclang-rt-$llvm-dev"} shellcheck ccache)
 
 # Prints the packages of "$@" that are not installed. Asks dpkg each time: a note of our own could be wrong.
@@ -249,8 +251,9 @@ provide_libssh2() {
 wanted=("${build_packages[@]}" "${demo_packages[@]}")
 case ${1:-all} in
   run) ;;
-  all) wanted+=("${test_packages[@]}" "${check_packages[@]}") ;;
-  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run]" ;;
+  bench) wanted+=("${bench_packages[@]}") ;;
+  all) wanted+=("${test_packages[@]}" "${bench_packages[@]}" "${check_packages[@]}") ;;
+  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run | bench]" ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

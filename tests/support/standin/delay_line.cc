@@ -16,7 +16,7 @@ constexpr std::uint64_t kOnTheWayBytes = 256U << 20U;
 // How far ahead of the clock a limited link takes bytes, and so the size of the turns in which connections share it.
 constexpr Duration kRateAhead = 2ms;
 constexpr std::uint64_t kMinTurnBytes = 1448;
-constexpr std::size_t kKeptSegments = 64;
+constexpr std::size_t kKeptSegments = 512;  // 128 MiB: what is in flight on a fast and far link
 
 Duration TimeFor(std::uint64_t bytes, std::uint64_t bytes_per_second) {
   return std::chrono::duration_cast<Duration>(
