@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh       everything: to build, run, test and check
 #   scripts/setup.sh run   only what scripts/run.sh needs: to build and run, the demo included
+#   scripts/setup.sh check-libssh2   tests our patches to libssh2, with sanitizers; installs nothing
 #
 # Tested on Debian 12. Written for Debian 13 and Ubuntu 24.04 too, but untested there. Packages come from the
 # distribution, through apt; sudo is used when you are not root. Where the distribution's libssh2 is older than 1.11,
@@ -272,6 +273,26 @@ build_libssh2() {
   warn_of_unpatched
 }
 
+# For those who change a patch: the packets that a real server never sends, against the library's inside.
+check_libssh2() {
+  local work
+  work=$(mktemp -d)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  local -r sanitize=("-fsanitize=address,undefined" -fno-sanitize-recover=all)
+  if ! { fetch_libssh2 "$work" && patch_libssh2 "$work" && [[ $(cat "$work/stamp") == "$(patches_version)" ]] &&
+    CFLAGS="${sanitize[*]}" cmake -S "$work/patched" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
+      -DBUILD_SHARED_LIBS=OFF -DBUILD_EXAMPLES=OFF -DBUILD_TESTING=OFF -DCRYPTO_BACKEND=OpenSSL &&
+    cmake --build "$work/build" &&
+    cc -g -O1 "${sanitize[@]}" -DHAVE_CONFIG_H -DLIBSSH2_OPENSSL -I"$work/patched/src" -I"$work/patched/include" \
+      -I"$work/build/src" "$patches/packet_test.c" "$work/build/src/libssh2.a" -lssl -lcrypto \
+      -o "$work/packet_test"; } >"$work/log" 2>&1 </dev/null; then
+    tail -n 25 "$work/log" >&2
+    die "libssh2 could not be built with our patches; the lines above are the end of what was said"
+  fi
+  "$work/packet_test" || die "libssh2 with our patches failed its test"
+}
+
 provide_libssh2() {
   local candidate
   candidate=$(apt-cache policy libssh2-1-dev | sed -n 's/^  Candidate: \([0-9].*\)/\1/p')
@@ -287,8 +308,12 @@ provide_libssh2() {
 wanted=("${build_packages[@]}" "${demo_packages[@]}")
 case ${1:-all} in
   run) ;;
+  check-libssh2)
+    check_libssh2
+    exit 0
+    ;;
   all) wanted+=("${test_packages[@]}" "${check_packages[@]}") ;;
-  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run]" ;;
+  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run|check-libssh2]" ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
