@@ -243,17 +243,7 @@ void LanePool::Keep(const std::stop_token& stop, unsigned index) {
     if (connection == nullptr) {
       continue;
     }
-    Lane lane = OpenChannels(OpContext::WithTimeout(options_.dial_timeout, stop), std::move(connection));
-    {
-      MutexLock lock(mutex_);
-      if (!stopped_) {
-        lanes_.push_back(lane);
-        ++changes_;
-        changed_.NotifyAll();
-        spdlog::debug("lanes: {} open for bulk data", lanes_.size());
-      }
-    }
-    Carry(stop, lane);
+    Carry(stop, OpenChannels(OpContext::WithTimeout(options_.dial_timeout, stop), std::move(connection)));
   }
 }
 
@@ -310,23 +300,36 @@ void LanePool::Refused(const Error& why) {
                1 + lanes_.size(), FormatDuration(patience));
 }
 
+// The lane is at work from its first channel on.
 LanePool::Lane LanePool::OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection) {
-  std::vector<std::shared_ptr<RemoteFs>> servers{std::shared_ptr<RemoteFs>(connection, &connection->fs())};
-  LearnServerTime(ctx, *servers.front());
-  while (servers.size() < options_.channels_per_lane) {
-    auto another = connection->OpenChannel(ctx);
-    if (!another) {
-      spdlog::debug("lanes: one connection carries {} channels: {}", servers.size(), another.error().text);
-      break;
-    }
-    servers.push_back(std::move(another).value());
-  }
+  std::shared_ptr<RemoteFs> server(connection, &connection->fs());
+  LearnServerTime(ctx, *server);
   Lane lane{std::move(connection), {}};
-  MutexLock lock(mutex_);
-  for (auto& server : servers) {
-    lane.channels.push_back(std::make_shared<BulkChannel>(std::move(server), next_channel_++, lane.channels.empty()));
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      lane.channels.push_back(std::make_shared<BulkChannel>(std::move(server), next_channel_++, lane.channels.empty()));
+      const auto published = std::find_if(lanes_.begin(), lanes_.end(),
+                                          [&lane](const Lane& other) { return other.connection == lane.connection; });
+      if (published != lanes_.end()) {
+        published->channels = lane.channels;
+      } else if (!stopped_) {
+        lanes_.push_back(lane);
+        spdlog::debug("lanes: {} open for bulk data", lanes_.size());
+      }
+      ++changes_;
+      changed_.NotifyAll();
+    }
+    if (lane.channels.size() >= options_.channels_per_lane) {
+      return lane;
+    }
+    auto another = lane.connection->OpenChannel(ctx);
+    if (!another) {
+      spdlog::debug("lanes: one connection carries {} channels: {}", lane.channels.size(), another.error().text);
+      return lane;
+    }
+    server = std::move(another).value();
   }
-  return lane;
 }
 
 std::optional<Error> LanePool::Ended(const Lane& lane) const {

@@ -78,8 +78,7 @@ TEST_F(BulkWriteTest, ALaneThatDiesWithAWriteEndsTheSession) {
   const std::string content = Content("new", kBig);
   const auto file = Open("new", kNew);
   ASSERT_TRUE(WriteAll(*file, content).ok());
-  ASSERT_TRUE(
-      standin_->node(0).ArmFault({.action = standin::tap::Action::kLoseReply, .request = "write", .times = 0}).ok());
+  ASSERT_TRUE(standin_->node(0).ArmFault({.action = tap::Action::kLoseReply, .request = "write", .times = 0}).ok());
   std::jthread killer([this] {
     EXPECT_TRUE(Eventually([this] { return standin_->counters().sftp.faults_fired >= 2; }));
     const auto servers = Servers();
