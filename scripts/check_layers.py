@@ -20,16 +20,19 @@ MAY_INCLUDE = {
     "transport/sftp": REMOTE,
     "transport/ssh": REMOTE + ["transport/sftp/message_channel.h"],
     "transport/access": REMOTE,
-    "transport": ["transport/sftp", "transport/ssh", "transport/access", "transport/base"],
+    "transport/lanes": REMOTE + ["transport/session.h"],
+    "transport": ["transport/sftp", "transport/ssh", "transport/access", "transport/lanes", "transport/base"],
     "cache": REMOTE,
     "fs": ["cache"] + REMOTE,
     "fs/fuse": ["fs"] + REMOTE,
-    "fs/app": ["fs", "fs/fuse", "cache", "transport/sftp", "transport/ssh", "transport/access"] + REMOTE,
-    "tests": ["tests", "fs", "fs/fuse", "fs/app", "cache", "transport/sftp", "transport/ssh", "transport/access"] + REMOTE,
+    "fs/app": ["fs", "fs/fuse", "cache", "transport/sftp", "transport/ssh", "transport/access", "transport/lanes"] + REMOTE,
+    "tests": ["tests", "fs", "fs/fuse", "fs/app", "cache", "transport/sftp", "transport/ssh", "transport/access",
+              "transport/lanes"] + REMOTE,
 }
-# These headers of transport are below sftp, ssh and access, so they are all that those may include of transport.
+# These headers of transport are below sftp, ssh, access and lanes, so they are all that those may include of transport,
+# besides what the table names.
 REMOTE_HEADERS = {"transport/remote_path.h", "transport/attributes.h", "transport/remote_fs.h"}
-BELOW_TRANSPORT = {"transport/sftp", "transport/ssh", "transport/access"}
+BELOW_TRANSPORT = {"transport/sftp", "transport/ssh", "transport/access", "transport/lanes"}
 
 # Vendors' headers and the folders that own them; tests may include all. What is not listed may be included anywhere.
 VENDORS = [

@@ -3,11 +3,8 @@
 #
 #   scripts/setup.sh       everything: to build, run, test and check
 #   scripts/setup.sh run   only what scripts/run.sh needs: to build and run, the demo included
-<<<<<<< HEAD
 #   scripts/setup.sh bench what scripts/bench.sh needs besides: the programs that are compared
-=======
 #   scripts/setup.sh check-libssh2   tests our patches to libssh2, with sanitizers; installs nothing
->>>>>>> crypto
 #
 # Tested on Debian 12. Written for Debian 13 and Ubuntu 24.04 too, but untested there. Packages come from the
 # distribution, through apt; sudo is used when you are not root. Where the distribution's libssh2 is older than 1.11,
@@ -313,18 +310,13 @@ provide_libssh2() {
 wanted=("${build_packages[@]}" "${demo_packages[@]}")
 case ${1:-all} in
   run) ;;
-<<<<<<< HEAD
   bench) wanted+=("${bench_packages[@]}") ;;
-  all) wanted+=("${test_packages[@]}" "${bench_packages[@]}" "${check_packages[@]}") ;;
-  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run | bench]" ;;
-=======
   check-libssh2)
     check_libssh2
     exit 0
     ;;
-  all) wanted+=("${test_packages[@]}" "${check_packages[@]}") ;;
-  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run|check-libssh2]" ;;
->>>>>>> crypto
+  all) wanted+=("${test_packages[@]}" "${bench_packages[@]}" "${check_packages[@]}") ;;
+  *) die "unknown word \"$1\"; use it as: scripts/setup.sh [run|bench|check-libssh2]" ;;
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

@@ -132,6 +132,7 @@ LinkStatus Link::status() const {
   }
   if (current_.session) {
     status.last_heard = now - current_.session->last_received();
+    status.connections = current_.session->connections();
   }
   status.last_error = last_error_ ? last_error_->text : "";
   return status;

@@ -36,10 +36,11 @@ struct LinkStatus {
   Duration in_phase{};
   std::uint64_t reconnects = 0;
   std::uint64_t containers = 1;
-  std::size_t waiting = 0;  // requests that wait for the link; 0 while it is up
-  Duration next_dial{};     // while backing off or refused
-  Duration last_heard{};    // since bytes last came in
-  std::string last_error;   // why the link went down, or the last dial failed
+  std::size_t waiting = 0;   // requests that wait for the link; 0 while it is up
+  unsigned connections = 0;  // open now; 0 while there is no link
+  Duration next_dial{};      // while backing off or refused
+  Duration last_heard{};     // since bytes last came in
+  std::string last_error;    // why the link went down, or the last dial failed
 };
 
 class Link {

@@ -1,12 +1,13 @@
 // A connection to a training node or model deployment as the link keeper sees it, and the dialler that makes them.
 #pragma once
 
+#include "transport/lanes/lane_connection.h"
 #include "transport/node_dialer.h"
 #include "transport/session.h"
 
 namespace bt {
 
-class NodeSession final : public Session {
+class NodeSession final : public lanes::LaneConnection {
  public:
   explicit NodeSession(DialedNode node) : node_(std::move(node)) {}
 
@@ -15,17 +16,24 @@ class NodeSession final : public Session {
   std::optional<Error> ended() const override { return node_.connection->ended(); }
   TimePoint last_received() const override { return node_.connection->statistics().last_received; }
   void Abort(const Error& why) override { node_.connection->Abort(why); }
+  Result<std::shared_ptr<RemoteFs>> OpenChannel(const OpContext& ctx) override {
+    auto channel = TRY(node_.connection->OpenSftp(ctx));
+    return std::shared_ptr<RemoteFs>(TRY(sftp::SftpFs::Open(ctx, std::move(channel))));
+  }
 
  private:
   const DialedNode node_;
 };
 
-class NodeSessionDialer final : public Dialer {
+class NodeSessionDialer final : public Dialer, public lanes::LaneDialer {
  public:
   // `dialer` must outlive the object.
   explicit NodeSessionDialer(NodeDialer& dialer) : dialer_(dialer) {}
 
   Result<std::shared_ptr<Session>> Dial(const OpContext& ctx) override {
+    return std::shared_ptr<Session>(TRY(DialLane(ctx)));
+  }
+  Result<std::shared_ptr<lanes::LaneConnection>> DialLane(const OpContext& ctx) override {
     auto node = dialer_.Dial(ctx);
     if (!node) {
       Error error = std::move(node).error();
@@ -38,7 +46,7 @@ class NodeSessionDialer final : public Dialer {
       }
       return error;
     }
-    return std::shared_ptr<Session>(std::make_shared<NodeSession>(std::move(node).value()));
+    return std::shared_ptr<lanes::LaneConnection>(std::make_shared<NodeSession>(std::move(node).value()));
   }
   std::optional<Duration> retry_after() const override { return dialer_.retry_after(); }
 

@@ -27,6 +27,9 @@ class Session {
   // When bytes last came in. Any byte proves life.
   virtual TimePoint last_received() const = 0;
 
+  // How many connections the session has open now.
+  virtual unsigned connections() const { return 1; }
+
   // Ends the connection now, and what was not sent yet never will be; whoever waits on it gets `why`. Does not block.
   virtual void Abort(const Error& why) = 0;
 };

@@ -21,6 +21,7 @@
 #include "fs/filesystem.h"
 #include "transport/access/environment.h"
 #include "transport/base/units.h"
+#include "transport/lanes/lane_session.h"
 #include "transport/node_session.h"
 #include "transport/reconnecting_fs.h"
 
@@ -99,7 +100,10 @@ Status MountProcess::Run() {
   dialer_options.api.on_retry = [this](std::string_view text) { Progress(text); };
   NodeDialer node(plan_.target, std::move(plan_.credentials), TRY(ChooseKeyPair(environment)),
                   std::move(dialer_options));
-  NodeSessionDialer dialer(node);
+  NodeSessionDialer connections(node);
+  lanes::LaneOptions lane_options;
+  lane_options.connections = plan_.options.connections;
+  lanes::LaneSessionDialer dialer(connections, lane_options);
 
   auto session = TRY(dialer.Dial(ctx));
   const RemoteRoot root = TRY(FindRemoteRoot(ctx, session->fs(), plan_.target.path));
@@ -192,6 +196,7 @@ MountStatus MountProcess::Describe() {
     status.link_seconds = seconds(link.in_phase);
     status.last_heard_seconds = seconds(link.last_heard);
     status.next_dial_seconds = seconds(link.next_dial);
+    status.connections = link.connections;
     status.reconnects = link.reconnects;
     status.containers = link.containers;
     status.last_error = link.last_error;

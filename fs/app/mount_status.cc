@@ -34,6 +34,7 @@ std::string ToJson(const MountStatus& status) {
                         {"since_seconds", status.link_seconds},
                         {"last_heard_seconds", status.last_heard_seconds},
                         {"next_dial_seconds", status.next_dial_seconds},
+                        {"connections", status.connections},
                         {"reconnects", status.reconnects},
                         {"containers", status.containers},
                         {"last_error", status.last_error}}},
@@ -67,6 +68,7 @@ std::optional<MountStatus> ParseStatus(std::string_view text) {
   status.link_seconds = Get<double>(link, "since_seconds", 0);
   status.last_heard_seconds = Get<double>(link, "last_heard_seconds", 0);
   status.next_dial_seconds = Get<double>(link, "next_dial_seconds", 0);
+  status.connections = Get<std::uint64_t>(link, "connections", 0);
   status.reconnects = Get<std::uint64_t>(link, "reconnects", 0);
   status.containers = Get<std::uint64_t>(link, "containers", 1);
   status.last_error = Get<std::string>(link, "last_error", "");

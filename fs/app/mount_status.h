@@ -27,6 +27,7 @@ struct MountStatus {
   double link_seconds = 0;  // since when
   double last_heard_seconds = 0;
   double next_dial_seconds = 0;  // while not connected
+  std::uint64_t connections = 0;
   std::uint64_t reconnects = 0;
   std::uint64_t containers = 1;
   std::string last_error;  // why the link went down or a dial failed, last time

@@ -66,6 +66,11 @@ Status ApplyAssignment(std::string_view word, std::string_view key, std::string_
     TRY(ApplyMemory(value, options));
   } else if (key == "cache_dir") {
     options.cache_dir = std::filesystem::path(value);
+  } else if (key == "connections") {
+    options.connections = TRY(ParseNumber(word, value, 10));
+    if (options.connections > MountOptions::kMostConnections) {
+      return BadWord(word, fmt::format("at most {} connections", MountOptions::kMostConnections));
+    }
   } else if (key == "symlinks" && (value == "contained" || value == "raw")) {
     options.symlinks = value == "raw" ? SymlinkPolicy::kRaw : SymlinkPolicy::kContained;
   } else if (key == "uid_map" && (value == "user" || value == "server")) {

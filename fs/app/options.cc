@@ -34,8 +34,8 @@ Mount options (-o, comma-separated, as in /etc/fstab):
   uid=N, gid=N, umask=OCT   how owners and permissions are shown
   fsname=TEXT               what mount(8) and df(1) show as the source
   nonempty                  mount over a directory that is not empty
-  node=, remote=, timeout=, symlinks=, uid_map=   as the long options
-  cache_size=, cache_dir=, no_cache, memory=      as the long options
+  node=, remote=, timeout=, connections=, symlinks=, uid_map=   as the long options
+  cache_size=, cache_dir=, no_cache, memory=                    as the long options
   noexec, noatime, nodiratime, sync, dirsync, nosymfollow   to the kernel
 
 Credentials: BASETEN_API_KEY, else ~/.trussrc, else baseten-cli's profiles.
@@ -95,6 +95,10 @@ Result<Command> ParseMount(int argc, const char* const* argv) {
   app.add_option("--node", node, "Node of the job, when the target does not name one");
   app.add_option("--remote", remote, "Section of ~/.trussrc to use");
   app.add_option("--timeout", timeout, "Longest wait for the server before an error (0: wait for ever)")
+      ->capture_default_str();
+  app.add_option("--connections", options.connections,
+                 "Most connections for bulk data, opened besides the first while large transfers need them (0 to 16)")
+      ->check(CLI::Range(0U, MountOptions::kMostConnections))
       ->capture_default_str();
   app.add_option("--symlinks", symlinks, "Absolute links that leave the mount: contained (not followed) or raw")
       ->check(CLI::IsMember({"contained", "raw"}))

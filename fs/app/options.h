@@ -27,6 +27,9 @@ struct MountOptions {
   bool foreground = false;
   bool debug = false;
   std::chrono::milliseconds timeout{30'000};  // 0: none
+  // For bulk data, besides the first.
+  static constexpr unsigned kMostConnections = 16;
+  unsigned connections = 4;
 
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   OwnerMap owner_map = OwnerMap::kUser;

@@ -28,7 +28,8 @@ std::string Describe(const MountStatus& status) {
       fmt::format("{} at {} (process {}, version {})\n", status.target, status.mount_point, status.pid, status.version);
   text += fmt::format("  link       {} for {}", status.link, Span(status.link_seconds));
   if (status.link == "up" || status.link == "suspect") {
-    text += fmt::format(", last heard from {} ago", Span(status.last_heard_seconds));
+    text += fmt::format(", {} connection{}, last heard from {} ago", status.connections,
+                        status.connections == 1 ? "" : "s", Span(status.last_heard_seconds));
   } else {
     text += status.next_dial_seconds > 0 ? fmt::format(", next attempt in {}", Span(status.next_dial_seconds)) : "";
     text += status.last_error.empty() ? "" : fmt::format("\n             {}", status.last_error);

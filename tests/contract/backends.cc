@@ -7,7 +7,8 @@ namespace bt::contract {
 std::vector<BackendKind> FullBackends() {
   return {{"Fake", [] { return MakeFakeBackend(false); }},
           {"SftpServer", [] { return MakeSftpServerBackend(false); }},
-          {"Ssh", MakeSshBackend}};
+          {"Ssh", MakeSshBackend},
+          {"SshLanes", MakeLanesBackend}};
 }
 
 std::vector<BackendKind> BareBackends() {

@@ -11,7 +11,9 @@
 #include "transport/access/credentials.h"
 #include "transport/access/environment.h"
 #include "transport/access/host_name.h"
+#include "transport/lanes/lane_session.h"
 #include "transport/node_dialer.h"
+#include "transport/node_session.h"
 
 namespace bt::contract {
 namespace {
@@ -19,20 +21,42 @@ namespace {
 // Started by the first test that wants it, ended after the last.
 class Service : public testing::Environment {
  public:
+  // With one connection.
   RemoteFs& fs() {
-    if (node_.fs == nullptr) {
-      Start();
+    Start();
+    if (single_ == nullptr) {
+      single_ = Must(connections_->Dial(OpContext::WithTimeout(std::chrono::seconds(60))));
     }
-    return *node_.fs;
+    return single_->fs();
+  }
+
+  // With as many as the lanes want.
+  RemoteFs& fs_of_lanes() {
+    Start();
+    if (several_ == nullptr) {
+      lanes::LaneOptions options;
+      options.connections = 2;
+      options.worth_a_lane = 1;
+      lanes_ = std::make_unique<lanes::LaneSessionDialer>(*connections_, options);
+      several_ = Must(lanes_->Dial(OpContext::WithTimeout(std::chrono::seconds(60))));
+    }
+    return several_->fs();
   }
 
   void TearDown() override {
-    node_ = {};
+    single_.reset();
+    several_.reset();
+    lanes_.reset();
+    connections_.reset();
+    dialer_.reset();
     standin_.reset();
   }
 
  private:
   void Start() {
+    if (standin_ != nullptr) {
+      return;
+    }
     standin::Options options;
     options.sshd.sftp = standin::SftpMode::kPlain;
     standin_ = Must(standin::Standin::Start(std::move(options)));
@@ -41,13 +65,18 @@ class Service : public testing::Environment {
     // No files of whoever runs the tests: the key pair is made in memory.
     variables["HOME"] = standin_->directory();
     const auto environment = access::Environment::Of(std::move(variables));
-    NodeDialer dialer(Must(access::ParseTarget("demo123")), Must(access::FindCredentials(environment, {})),
-                      Must(ChooseKeyPair(environment)), DialerOptions::From(environment));
-    node_ = Must(dialer.Dial(OpContext::WithTimeout(std::chrono::seconds(60))));
+    dialer_ = std::make_unique<NodeDialer>(Must(access::ParseTarget("demo123")),
+                                           Must(access::FindCredentials(environment, {})),
+                                           Must(ChooseKeyPair(environment)), DialerOptions::From(environment));
+    connections_ = std::make_unique<NodeSessionDialer>(*dialer_);
   }
 
   std::unique_ptr<standin::Standin> standin_;
-  DialedNode node_;
+  std::unique_ptr<NodeDialer> dialer_;
+  std::unique_ptr<NodeSessionDialer> connections_;
+  std::unique_ptr<lanes::LaneSessionDialer> lanes_;
+  std::shared_ptr<Session> single_;
+  std::shared_ptr<Session> several_;
 };
 
 // GoogleTest owns it and tears it down.
@@ -55,17 +84,21 @@ auto* const kService = static_cast<Service*>(testing::AddGlobalTestEnvironment(n
 
 class SshBackend : public Backend {
  public:
-  RemoteFs& fs() override { return kService->fs(); }
+  explicit SshBackend(RemoteFs& fs) : fs_(fs) {}
+  RemoteFs& fs() override { return fs_; }
   ServerSide& server() override { return server_; }
   RemotePath root() const override { return server_.root(); }
   Traits traits() const override { return LocalServerSide::TraitsOfOpenSsh(); }
 
  private:
+  RemoteFs& fs_;
   LocalServerSide server_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> MakeSshBackend() { return std::make_unique<SshBackend>(); }
+std::unique_ptr<Backend> MakeSshBackend() { return std::make_unique<SshBackend>(kService->fs()); }
+
+std::unique_ptr<Backend> MakeLanesBackend() { return std::make_unique<SshBackend>(kService->fs_of_lanes()); }
 
 }  // namespace bt::contract

@@ -1,0 +1,81 @@
+// One SFTP channel of a bulk lane, and the handles that open files have on it. The channel owns the handles, so that
+// nothing of a lane that ended lives on in files that happen to stay open.
+//
+// Threading: any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "transport/base/sync.h"
+#include "transport/remote_fs.h"
+
+namespace bt::lanes {
+
+class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
+ public:
+  // `number` tells channels apart for the life of the pool. `first` is the first channel of its lane: reads use only
+  // these, since one channel can fill a connection downwards.
+  BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first);
+  BulkChannel(const BulkChannel&) = delete;
+  BulkChannel& operator=(const BulkChannel&) = delete;
+
+  // Work on the channel: bytes that count as under way while this lives. An idle channel is one without.
+  class Use {
+   public:
+    Use(std::shared_ptr<BulkChannel> channel, std::size_t bytes) : channel_(std::move(channel)), bytes_(bytes) {}
+    ~Use();
+    Use(Use&& other) noexcept : channel_(std::move(other.channel_)), bytes_(other.bytes_) {}
+    Use& operator=(Use&&) = delete;
+
+    BulkChannel& channel() const { return *channel_; }
+    // Only while the Use lives; may fail at any time, as a connection does.
+    RemoteFs& fs() const { return *channel_->fs_; }
+
+   private:
+    std::shared_ptr<BulkChannel> channel_;
+    std::size_t bytes_;
+  };
+
+  // Nothing once the channel is closed.
+  std::optional<Use> Begin(std::size_t bytes);
+
+  std::uint64_t number() const { return number_; }
+  bool first() const { return first_; }
+  std::uint64_t under_way() const;
+  // When work was last begun or ended.
+  TimePoint last_used() const;
+  // Since when there has been work without a break; nothing while there is none.
+  std::optional<TimePoint> busy_since() const;
+  bool closed() const;
+
+  // No work begins any more, and the handles are let go.
+  void Close();
+  // Closes it unless it was used since `since`. True when it is closed.
+  bool CloseUnlessUsedSince(TimePoint since);
+
+  // Handles, by the address of their owner. False, and the handle is let go, when the channel is closed.
+  bool Keep(const void* owner, std::shared_ptr<RemoteFile> handle);
+  std::shared_ptr<RemoteFile> handle(const void* owner) const;
+  void LetGo(const void* owner);
+
+ private:
+  using Handles = std::unordered_map<const void*, std::shared_ptr<RemoteFile>>;
+
+  const std::shared_ptr<RemoteFs> fs_;
+  const std::uint64_t number_;
+  const bool first_;
+
+  mutable Mutex mutex_;
+  bool closed_ GUARDED_BY(mutex_) = false;
+  std::uint64_t under_way_ GUARDED_BY(mutex_) = 0;
+  std::size_t uses_ GUARDED_BY(mutex_) = 0;
+  TimePoint last_used_ GUARDED_BY(mutex_);
+  TimePoint busy_since_ GUARDED_BY(mutex_);
+  Handles handles_ GUARDED_BY(mutex_);
+};
+
+}  // namespace bt::lanes

@@ -1,0 +1,185 @@
+#include "transport/lanes/lane_file.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "transport/base/units.h"
+
+namespace bt::lanes {
+namespace {
+
+// A handle on another lane costs three round trips, so a file gets one for each of these.
+constexpr std::uint64_t kWorthAHandle = 4_MiB;
+// By how much a file must have grown under our writes before handles are opened for them.
+constexpr std::uint64_t kWorthWriting = 2_MiB;
+// A second writer of the same second could leave the same size and mtime; after this none can.
+constexpr std::chrono::seconds kAtRest{3};
+
+// Bulk bytes on the interactive lane while the bulk lanes get their handles.
+constexpr std::uint64_t kReadShare = 1_MiB;
+// What an OpenSSH server lets one channel send ahead; more would not be faster.
+constexpr std::uint64_t kWriteShare = 2_MiB;
+
+bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
+
+bool EndedByCaller(const Error& error) { return error.code == Code::kTimedOut || error.code == Code::kInterrupted; }
+
+}  // namespace
+
+LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const OpenFlags& flags, OpenedFile opened)
+    : pool_(std::move(pool)),
+      here_(std::move(opened.file)),
+      when_opened_(opened.attributes),
+      growth_(std::make_shared<Growth>(opened.attributes.size)) {
+  // Proofs are errands of the pool, so it is there when they run.
+  if (flags.read) {
+    reading_ = std::make_shared<Stripe>(
+        path, OpenFlags{.read = true},
+        [here = here_, &lanes = *pool_, when_opened = when_opened_, opened_at = opened_at_](
+            const OpContext& ctx, RemoteFile& there) -> Result<Sameness> {
+          const Attributes seen_there = TRY(there.Stat(ctx));
+          const Attributes seen_here = TRY(here->Stat(ctx));
+          const Sameness sameness = CompareForReading(seen_there, seen_here);
+          return sameness != Sameness::kSame || AtRest(lanes, when_opened, opened_at, seen_here.mtime)
+                     ? sameness
+                     : Sameness::kNotYet;
+        });
+  }
+  // The server places appended bytes itself.
+  if (flags.write && !flags.append) {
+    writing_ = std::make_shared<Stripe>(path, OpenFlags{.write = true},
+                                        [here = here_, growth = growth_](const OpContext& ctx, RemoteFile& there) {
+                                          return growth->Prove(ctx, there, *here);
+                                        });
+  }
+}
+
+LaneFile::~LaneFile() {
+  growth_->OnClose();
+  const auto channels = pool_->Channels(LanePool::For::kWriting);
+  for (const auto& stripe : {reading_, writing_}) {
+    if (stripe != nullptr) {
+      stripe->Close(channels);
+    }
+  }
+}
+
+bool LaneFile::AtRest(const LanePool& pool, const Attributes& when_opened, TimePoint opened_at, std::int64_t mtime) {
+  return pool.AgeAtLeast(mtime) >= kAtRest || (mtime == when_opened.mtime && Clock::now() - opened_at >= kAtRest);
+}
+
+LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
+  for (;;) {
+    const std::uint64_t seen = pool_->changes();
+    const auto channels = pool_->Channels(LanePool::For::kReading);
+    // The age is that of the opening; what changed since is younger, and the proof sees that.
+    if (reading_ == nullptr || reading_->given_up() || channels.empty() ||
+        !AtRest(*pool_, when_opened_, opened_at_, when_opened_.mtime)) {
+      break;
+    }
+    if (when_opened_.size >= kWorthAHandle) {
+      reading_->Spread(*pool_, channels, when_opened_.size / kWorthAHandle);
+    }
+    if (auto way = reading_->Choose(channels, bytes)) {
+      return Way{std::move(way), std::nullopt};
+    }
+    if (auto share = pool_->TryTakeShare(bytes, kReadShare)) {
+      return Way{std::nullopt, std::move(share)};
+    }
+    reading_->Spread(*pool_, channels, 1);
+    if (!reading_->opening() || !pool_->AwaitChange(ctx, seen)) {
+      break;
+    }
+  }
+  return Way{std::nullopt, pool_->TakeShare(bytes)};
+}
+
+Result<std::size_t> LaneFile::Read(const OpContext& ctx, std::uint64_t offset, std::span<std::byte> out) {
+  if (out.size() <= kSmall) {
+    return here_->Read(ctx, offset, out);
+  }
+  pool_->NoteBulk(out.size());
+  for (;;) {
+    Way way = FindWayToRead(ctx, out.size());
+    if (!way.bulk) {
+      return here_->Read(ctx, offset, out);
+    }
+    auto got = way.bulk->file->Read(ctx, offset, out);
+    if (got || EndedByCaller(got.error())) {
+      return got;
+    }
+    BulkChannel& channel = way.bulk->use.channel();
+    if (IsLinkError(got.error())) {
+      pool_->Lost(channel, got.error());
+    } else {
+      reading_->Distrust(channel);  // the handle that was opened first has the last word
+    }
+  }
+}
+
+Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t bytes) {
+  for (;;) {
+    const std::uint64_t seen = pool_->changes();
+    const auto channels = pool_->Channels(LanePool::For::kWriting);
+    if (channels.empty()) {
+      return Way{std::nullopt, pool_->TakeShare(bytes)};
+    }
+    if (writing_ != nullptr && !writing_->given_up()) {
+      const std::uint64_t grown = growth_->grown();
+      if (grown >= kWorthWriting) {
+        writing_->Spread(*pool_, channels, std::max<std::size_t>(grown / kWorthAHandle, 1));
+      }
+      if (auto way = writing_->Choose(channels, bytes)) {
+        return Way{std::move(way), std::nullopt};
+      }
+    }
+    if (auto share = pool_->TryTakeShare(bytes, kWriteShare)) {
+      return Way{std::nullopt, std::move(share)};
+    }
+    TRY(pool_->AwaitChange(ctx, seen));
+  }
+}
+
+Status LaneFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::uint64_t end = offset + bytes.size();
+  growth_->OnSend(end);
+  Status written;
+  if (bytes.size() <= kSmall) {
+    written = WriteHere(ctx, offset, bytes);
+  } else {
+    pool_->NoteBulk(bytes.size());
+    for (;;) {
+      const Way way = TRY(FindWayToWrite(ctx, bytes.size()));
+      if (!way.bulk) {
+        written = WriteHere(ctx, offset, bytes);
+        break;
+      }
+      written = way.bulk->file->Write(ctx, offset, bytes);
+      if (written.ok() || written.error().fate == Fate::kAnswered) {
+        break;
+      }
+      if (written.error().fate == Fate::kUnknown) {
+        pool_->EndSession(written.error());
+        return written;
+      }
+      if (!IsLinkError(written.error())) {  // the caller's time is over, and nothing was sent
+        return written;
+      }
+      pool_->Lost(way.bulk->use.channel(), written.error());
+    }
+  }
+  if (written.ok()) {
+    growth_->OnAcknowledge(end);
+  }
+  return written;
+}
+
+Status LaneFile::WriteHere(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
+  Status written = here_->Write(ctx, offset, bytes);
+  if (!written.ok() && written.error().fate == Fate::kUnknown && writing_ != nullptr) {
+    writing_->GiveUp();
+  }
+  return written;
+}
+
+}  // namespace bt::lanes
