@@ -29,7 +29,7 @@ struct BlockCacheOptions {
   std::uint64_t limit = 0;          // bytes on disk; 0: a tenth of the disk, at most 50 GiB
   // Bytes of the disk that stay free whatever the limit says. Default: 1 GiB or 2 % of the disk, whichever is more, but
   // no more than a tenth of it.
-  std::optional<std::uint64_t> reserve;
+  std::optional<std::uint64_t> reserve = std::nullopt;
   Duration retry_after = std::chrono::seconds(30);  // after the disk refused
   std::size_t open_files = 256;                     // at most, not counting those just in use
 };
