@@ -2,9 +2,9 @@
 // request was sent again on a new connection; what was done after that must not be undone by it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -50,7 +50,8 @@ class LateExecution : public FaultTest {
     std::error_code gone;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
       std::ifstream file(entry.path() / "cmdline");
-      const std::string words{std::istreambuf_iterator<char>(file), {}};
+      std::string words;
+      std::getline(file, words);
       if (words.find("bt-sftp-tap") != std::string::npos &&
           words.find(server().parent_path().string()) != std::string::npos) {
         taps.insert(entry.path().filename());
