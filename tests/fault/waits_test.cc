@@ -49,10 +49,10 @@ TEST_F(Waits, SlowButLivingTransferOutlivesTheTimeout) {
 
 TEST_F(Waits, TimeoutZeroWaitsForEverAndCanBeInterrupted) {
   Mount({"--timeout", "0"});
-  ASSERT_EQ(Shell("echo x > $S/a; echo y > $S/b").exit_code, 0);
+  ASSERT_EQ(Shell("mkdir $S/p $S/q; echo x > $S/p/a; echo y > $S/q/b; ls $M/p $M/q").exit_code, 0);
   service().link().Stall();
-  const auto waiting = StartShell("exec cat $M/a");
-  const auto interrupted = StartShell("exec cat $M/b");
+  const auto waiting = StartShell("exec cat $M/p/a");
+  const auto interrupted = StartShell("exec cat $M/q/b");
   ASSERT_TRUE(WaitForLink("backing off or dialing"));
   EXPECT_GE(Status().requests_under_way, 2U);
   interrupted->Signal(SIGINT);
