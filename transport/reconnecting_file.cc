@@ -152,6 +152,11 @@ Result<std::shared_ptr<RemoteFile>> ReconnectingFile::Reopen(const OpContext& ct
   auto opened = remote.Open(ctx, path, reopen_flags_, 0);
   if (!opened) {
     if (opened.error().code == Code::kNotFound) {
+      // A rename of this mount may have overtaken the question: then it is there under its new name.
+      TRY(fs_.AwaitRenames(ctx, *this));
+      if (this->path() != path) {
+        return Reopen(ctx, connection);
+      }
       return Stale("it is no longer there");
     }
     return std::move(opened).error();
