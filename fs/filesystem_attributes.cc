@@ -57,10 +57,19 @@ Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::stri
   const Name wanted = TRY(state.ParseName(name));
   const InodeTable::Glimpse before = state.inodes.Glance(parent, wanted);
   const std::uint64_t pending_end = before.inode ? state.writes.PendingEnd(before.inode->number()) : 0;
-  const TimePoint asked_at = Clock::now();
-  const Result<Attributes> found = state.OnPath(
-      ctx, parent, [&](const RemotePath& directory) { return state.remote.Lstat(ctx, directory / wanted); });
+  TimePoint asked_at{};
+  const bool known = before.inode != nullptr && before.inode->LastKnown();
+  const Result<Attributes> found = state.AskPatiently(ctx, known, [&](const OpContext& question) {
+    asked_at = Clock::now();
+    return state.OnPath(question, parent,
+                        [&](const RemotePath& directory) { return state.remote.Lstat(question, directory / wanted); });
+  });
   if (!found.ok()) {
+    if (found.error().code == Code::kTimedOut) {
+      if (auto from_memory = KnownEntry(parent, name)) {
+        return *std::move(from_memory);
+      }
+    }
     if (found.error().code == Code::kNotFound) {
       state.inodes.GoneUnlessSeenSince(parent, wanted, before);
     }
@@ -110,7 +119,15 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   const InodePin pin = TRY(state.inodes.Pin(inode));
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
-    return state.MakeReply(*pin.inode(), TRY(state.LookAt(ctx, pin.share(), file.get())));
+    Result<State::Look> look =
+        state.AskPatiently(ctx, pin.inode()->LastKnown().has_value(),
+                           [&](const OpContext& question) { return state.LookAt(question, pin.share(), file.get()); });
+    if (!look.ok() && look.error().code == Code::kTimedOut) {
+      if (auto from_memory = KnownAttributes(inode, /*takes_long=*/true)) {
+        return *std::move(from_memory);
+      }
+    }
+    return state.MakeReply(*pin.inode(), TRY(std::move(look)));
   }
   // Everybody looks at the root of a mount: it is not worth a long wait.
   const OpContext soon{std::min(ctx.deadline, Clock::now() + kRootPatience), ctx.cancel};

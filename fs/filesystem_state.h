@@ -1,6 +1,8 @@
 // What the parts of Filesystem share: its tables, and the few steps that most operations are made of.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -51,6 +53,22 @@ struct Filesystem::State {
     std::uint64_t pending_end = 0;  // of our own writes when the server was asked
   };
   Result<Look> LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode, const OpenFile* file);
+
+  // For what memory can answer as well, when it is `known`: a link that has just died is not seen as dead yet, so that
+  // nothing tells a question to it from others but that no answer comes. kTimedOut after a moment of that, if nothing
+  // at all is heard of the link any more; a slow link is waited for.
+  template <typename Ask>
+  auto AskPatiently(const OpContext& ctx, bool known, Ask ask) -> std::invoke_result_t<Ask, const OpContext&> {
+    if (known && options.reachable) {
+      const OpContext soon{std::min(ctx.deadline, Clock::now() + kPatience), ctx.cancel};
+      auto answer = ask(soon);
+      if (answer.ok() || answer.error().code != Code::kTimedOut || !reachable()) {
+        return answer;
+      }
+    }
+    return ask(ctx);
+  }
+  static constexpr auto kPatience = std::chrono::milliseconds(1100);  // a little more than the link keeper's
 
   // What is shown: the server's word plus our own unwritten bytes.
   struct stat Show(const Inode& inode, Attributes attributes, std::uint64_t pending_end) const;

@@ -2,7 +2,7 @@
 # Sets up this machine, builds everything and runs all tests but the soak runs and the benchmarks.
 #
 #   scripts/test.sh                   all
-#   scripts/test.sh -L unit           only those with a label: unit, contract, e2e, gate, soak, bench
+#   scripts/test.sh -L unit           only those with a label: unit, contract, e2e, fault, gate, soak, bench
 #   scripts/test.sh -R Backoff        whatever else ctest understands
 #
 # The end-to-end tests mount; where that is not possible the tests fail, they are never skipped.
@@ -26,8 +26,7 @@ if [[ ! -r /dev/fuse || ! -w /dev/fuse ]]; then
   exit 1
 fi
 
-# fault: the reconnect suite, which still has failures under load; run it with -L fault.
-labels=(--label-exclude '^(soak|bench|fault)$')
+labels=(--label-exclude '^(soak|bench)$')
 for argument in "$@"; do
   case $argument in
     -L* | --label-*) labels=() ;; # the caller chooses

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <fmt/format.h>
+
 namespace bt {
 
 Fingerprint Fingerprint::Of(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -78,6 +80,14 @@ void FileIdentity::OnResized(std::uint64_t size) {
   ++changes_;
   size_ = size;
   possible_size_ = size;
+  // A read that was sent after OnResize() may have seen the file as it was before.
+  Forget(size, std::numeric_limits<std::uint64_t>::max());
+}
+
+void FileIdentity::OnReaches(std::uint64_t end) {
+  MutexLock lock(mutex_);
+  size_ = std::max(size_, end);
+  possible_size_ = std::max(possible_size_, size_);
 }
 
 void FileIdentity::OnOverlap() {
@@ -118,7 +128,7 @@ FileIdentity::Verdict FileIdentity::Judge(const Attributes& now) const {
   using Kind = Verdict::Kind;
   MutexLock lock(mutex_);
   if (!now.is_regular()) {
-    return {Kind::kDifferent, {}};
+    return {Kind::kDifferent, {}, "it is no longer a regular file"};
   }
   if (mtime_ && now.mtime == *mtime_ && now.size == size_) {
     return {Kind::kSame, {}};
@@ -133,7 +143,8 @@ FileIdentity::Verdict FileIdentity::Judge(const Attributes& now) const {
       continue;
     }
     if (print->end() > now.size) {
-      return {Kind::kDifferent, {}};  // cut short or replaced: no way to tell, and old data may be in use
+      // Cut short or replaced: no way to tell, and old data may be in use.
+      return {Kind::kDifferent, {}, fmt::format("{} bytes are left of {} that were seen", now.size, print->end())};
     }
     verdict.fingerprints.push_back(*print);
   }
@@ -143,7 +154,14 @@ FileIdentity::Verdict FileIdentity::Judge(const Attributes& now) const {
   // Nothing to compare. Sizes that our own writes explain are taken for the same file, others are not. What we append
   // to, others append to as well.
   const bool explained = !mtime_ && now.size >= size_ && (appended_ || now.size <= possible_size_);
-  return {explained ? Kind::kSame : Kind::kDifferent, {}};
+  if (explained) {
+    return {Kind::kSame, {}};
+  }
+  return {Kind::kDifferent,
+          {},
+          mtime_ ? fmt::format("it had {} bytes and has {}, or another time", size_, now.size)
+                 : fmt::format("its {} bytes are not the {} to {} that it can have from here", now.size, size_,
+                               possible_size_)};
 }
 
 std::uint64_t FileIdentity::known_size() const {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "transport/attributes.h"
@@ -41,6 +42,7 @@ class FileIdentity {
   // whether it was done. Also for changes made through another handle of the same file.
   void OnWrite(std::uint64_t offset, std::uint64_t length);
   void OnResize(std::uint64_t size);
+  void OnReaches(std::uint64_t end);  // acknowledged, through whatever handle: the file has bytes up to there
   void OnOverlap();  // this mount changed the file while it was being opened: size and time prove little
   void OnAppend();   // before it is sent
   // Acknowledged: behind `end` at the earliest; where exactly is not known, since others may append as well.
@@ -57,6 +59,7 @@ class FileIdentity {
     };
     Kind kind = Kind::kDifferent;
     std::vector<Fingerprint> fingerprints;
+    std::string why{};  // of kDifferent, for people
   };
   Verdict Judge(const Attributes& now) const;
 

@@ -39,7 +39,9 @@ Link::Link(Dialer& dialer, std::shared_ptr<Session> session, Options options, Ba
     state_.StartConnected(now);
     host_key_ = session->host_key();
     capabilities_ = session->fs().capabilities();
-    current_ = Connection{std::move(session), 1, 1};
+    current_.session = std::move(session);
+    current_.generation = 1;
+    current_.container = 1;
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -141,6 +143,12 @@ LinkStatus Link::status() const {
 bool Link::reachable() const {
   const TimePoint now = Clock::now();
   MutexLock lock(mutex_);
+  if (current_.session != nullptr && under_way_.load() > 0) {
+    const TimePoint busy_since{Duration(busy_since_.load())};
+    if (now - std::max(busy_since, current_.session->last_received()) > options_.patience) {
+      return false;
+    }
+  }
   return state_.phase() == Phase::kUp || (state_.phase() == Phase::kSuspect && now - state_.since() < kGlance);
 }
 
@@ -152,6 +160,7 @@ RemoteCapabilities Link::capabilities() const {
 void Link::Run(const std::stop_token& stop) {
   SetThreadName("bt-link");
   while (!stop.stop_requested()) {
+    LearnWhoServes(stop);
     switch (NextAction(stop)) {
       case Action::kNone:
       case Action::kDrop:  // Lose() did it
@@ -218,17 +227,26 @@ void Link::Lose(Casualty& casualty, const Error& why, TimePoint now) {
   Log(before, now);
   casualty.session = std::exchange(current_.session, nullptr);
   casualty.why = why;
+  if (casualty.session != nullptr) {
+    predecessors_.push_back({current_.changes, std::exchange(server_, std::nullopt)});
+  }
   changed_.NotifyAll();
 }
 
 void Link::Dial(const std::stop_token& stop) {
   auto session = dialer_.Dial(OpContext::WithTimeout(options_.dial_timeout, stop));
+  std::optional<ServerProcess> server;
+  if (session) {
+    Settle(**session, server, stop);
+  }
   Casualty casualty;
   MutexLock lock(mutex_);
   const TimePoint now = Clock::now();
   const Phase before = state_.phase();
   if (session) {
     Connected(casualty, std::move(session).value(), now);
+    server_asked_ = server.has_value();
+    server_ = std::move(server);
   } else if (before != Phase::kStopped) {
     last_error_ = session.error();
     std::optional<Duration> patience = dialer_.retry_after();
@@ -260,6 +278,7 @@ void Link::Connected(Casualty& casualty, std::shared_ptr<Session> session, TimeP
   ++current_.generation;
   capabilities_ = session->fs().capabilities();
   current_.session = std::move(session);
+  current_.changes = std::make_shared<UnansweredChanges>();
 }
 
 void Link::Ping(const std::stop_token& stop) {

@@ -11,18 +11,48 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "transport/base/sync.h"
 #include "transport/link_state.h"
+#include "transport/server_process.h"
 #include "transport/session.h"
 
 namespace bt {
+
+// Counts what was sent over one connection to change something and has no answer. When the connection is lost, its
+// server may still do these things, later than anything that is sent over the next one.
+class UnansweredChanges {
+ public:
+  // Runs `call`, which sends a change over `session`. One without an answer stays counted for good.
+  template <typename Call>
+  auto Count(const Session& session, Call call) -> decltype(call()) {
+    ++count_;
+    auto result = call();
+    if (result.ok() || result.error().fate == Fate::kNotSent ||
+        (result.error().fate == Fate::kAnswered && !session.ended())) {
+      --count_;
+    }
+    return result;
+  }
+  bool any() const { return count_.load() > 0; }
+
+ private:
+  std::atomic<std::size_t> count_{0};
+};
 
 // A session with its place in the history of the mount.
 struct Connection {
   std::shared_ptr<Session> session;
   std::uint64_t generation = 0;  // counts connections
   std::uint64_t container = 0;   // counts containers: changes with the host key
+  std::shared_ptr<UnansweredChanges> changes = std::make_shared<UnansweredChanges>();
+
+  template <typename Call>
+  auto Change(Call call) const -> decltype(call()) {
+    return changes->Count(*session, std::move(call));
+  }
 };
 
 // The server said no without a reason (SSH_FX_FAILURE), and the connection ended before it could be asked for one: it
@@ -50,12 +80,19 @@ class Link {
     Backoff::Options backoff;
     std::chrono::milliseconds dial_timeout{30'000};
     std::chrono::milliseconds longest_retry_after{120'000};  // a service that asks for more is not obeyed
+    SettleOptions settle;
+    // With requests under way and not one byte received for so long, what memory knows is answered from memory.
+    std::chrono::milliseconds patience{1000};
   };
 
   // Counts a request as under way while it lives, for status and log.
   class Request {
    public:
-    explicit Request(Link& link) : link_(link) { ++link_.under_way_; }
+    explicit Request(Link& link) : link_(link) {
+      if (link_.under_way_.fetch_add(1) == 0) {
+        link_.busy_since_.store(Clock::now().time_since_epoch().count());
+      }
+    }
     ~Request() { --link_.under_way_; }
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;
@@ -82,7 +119,8 @@ class Link {
   void Stop();
 
   LinkStatus status() const;
-  // False when an answer cannot be expected soon: not connected, or silent and the ping unanswered.
+  // False when an answer cannot be expected soon: not connected, silent and the ping unanswered, or requests are under
+  // way and nothing at all was received for a second.
   bool reachable() const;
 
   // Of the latest connection, also while there is none.
@@ -111,17 +149,32 @@ class Link {
   void Observe(Casualty& casualty, TimePoint now) REQUIRES(mutex_);
   void Lose(Casualty& casualty, const Error& why, TimePoint now) REQUIRES(mutex_);
   void Connected(Casualty& casualty, std::shared_ptr<Session> session, TimePoint now) REQUIRES(mutex_);
+  // Before a new connection is used: waits until the servers of lost ones, which may still have changes of ours to
+  // make, have ended. `own` is the process behind `session` when that was found out on the way.
+  void Settle(Session& session, std::optional<ServerProcess>& own, const std::stop_token& stop);
+  std::optional<ServerProcess> AskWhoServes(RemoteFs& fs, const std::stop_token& stop) const;
+  // Of the latest connection, once.
+  void LearnWhoServes(const std::stop_token& stop);
   void Log(LinkState::Phase before, TimePoint now) REQUIRES(mutex_);
 
   Dialer& dialer_;
   const Options options_;
   std::atomic<std::size_t> under_way_{0};
+  std::atomic<Duration::rep> busy_since_{0};  // when the first of those under way began
 
   mutable Mutex mutex_;
   CondVar changed_;
   LinkState state_ GUARDED_BY(mutex_);
   bool dial_due_ GUARDED_BY(mutex_) = false;  // the state is dialing, and the keeper has not begun to dial
   Connection current_ GUARDED_BY(mutex_);
+  std::optional<ServerProcess> server_ GUARDED_BY(mutex_);  // behind current_, when known
+  bool server_asked_ GUARDED_BY(mutex_) = false;
+  // Lost connections whose servers may still be at work.
+  struct Predecessor {
+    std::shared_ptr<UnansweredChanges> changes;
+    std::optional<ServerProcess> server;
+  };
+  std::vector<Predecessor> predecessors_ GUARDED_BY(mutex_);
   RemoteCapabilities capabilities_ GUARDED_BY(mutex_);
   std::string host_key_ GUARDED_BY(mutex_);
   Duration suspended_ GUARDED_BY(mutex_){};  // reading of TimeSuspended() at the last look

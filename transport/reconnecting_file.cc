@@ -85,6 +85,10 @@ Error ReconnectingFile::Stale(std::string_view why) {
   return Error{Code::kStale, fmt::format("{}: {}; open it again", path_.text(), why), "reconnect.stale"};
 }
 
+Error ReconnectingFile::Changed(std::string_view how) {
+  return Stale(fmt::format("it was replaced or changed by somebody else while the link was down ({})", how));
+}
+
 Result<ReconnectingFile::Handle> ReconnectingFile::Acquire(const OpContext& ctx) {
   for (;;) {
     const Connection connection = TRY(fs_.Acquire(ctx));
@@ -148,6 +152,11 @@ Result<std::shared_ptr<RemoteFile>> ReconnectingFile::Reopen(const OpContext& ct
   auto opened = remote.Open(ctx, path, reopen_flags_, 0);
   if (!opened) {
     if (opened.error().code == Code::kNotFound) {
+      // A rename of this mount may have overtaken the question: then it is there under its new name.
+      TRY(fs_.AwaitRenames(ctx, *this));
+      if (this->path() != path) {
+        return Reopen(ctx, connection);
+      }
       return Stale("it is no longer there");
     }
     return std::move(opened).error();
@@ -165,7 +174,7 @@ Status ReconnectingFile::CheckIdentity(const OpContext& ctx, RemoteFs& remote, R
     case FileIdentity::Verdict::Kind::kSame:
       return {};
     case FileIdentity::Verdict::Kind::kDifferent:
-      return Stale("it was replaced or changed by somebody else while the link was down");
+      return Changed(verdict.why);
     case FileIdentity::Verdict::Kind::kCompare:
       break;
   }
@@ -179,7 +188,7 @@ Status ReconnectingFile::CheckIdentity(const OpContext& ctx, RemoteFs& remote, R
     std::array<std::byte, Fingerprint::kMaxBytes> bytes;
     const std::size_t got = TRY(source->Read(ctx, print.offset, std::span(bytes).first(print.length)));
     if (!print.Matches(std::span(bytes).first(got))) {
-      return Stale("it was replaced or changed by somebody else while the link was down");
+      return Changed(fmt::format("its bytes at {}+{} are not those that were seen", print.offset, print.length));
     }
   }
   return {};
@@ -191,7 +200,8 @@ auto ReconnectingFile::Repeat(const OpContext& ctx, Operation operation, Call ca
   const Link::Request under_way(fs_.link_);
   for (Losses losses;;) {
     const Handle handle = TRY(Acquire(ctx));
-    auto result = call(*handle.file);
+    const auto ask = [&] { return call(*handle.file); };
+    auto result = ChangesServer(operation) ? handle.connection.Change(ask) : ask();
     if (result.ok() || losses.Decide(operation, result.error()) == Verdict::kGiveUp) {
       return result;
     }
@@ -215,7 +225,12 @@ Status ReconnectingFile::Write(const OpContext& ctx, std::uint64_t offset, std::
   const auto writing = [&](FileIdentity& identity) { identity.OnWrite(offset, bytes.size()); };
   fs_.Announce(*this, writing);
   Status written = Repeat(ctx, Operation::kWrite, [&](RemoteFile& file) { return file.Write(ctx, offset, bytes); });
-  fs_.Announce(*this, writing);
+  fs_.Announce(*this, [&](FileIdentity& identity) {
+    writing(identity);
+    if (written) {
+      identity.OnReaches(offset + bytes.size());
+    }
+  });
   if (written) {
     identity_.OnWriteAcknowledged(offset, bytes);
   }
@@ -230,19 +245,21 @@ Status ReconnectingFile::Append(const OpContext& ctx, std::span<const std::byte>
     const Handle handle = TRY(Acquire(ctx));
     if (uncertain) {
       const std::size_t arrived = TRY(CountAppended(ctx, end, bytes));
-      identity_.OnAppended(end, arrived);
+      fs_.Announce(*this, [&](FileIdentity& identity) { identity.OnAppended(end, arrived); });
       bytes = bytes.subspan(arrived);
       uncertain = false;
       continue;
     }
     end = identity_.known_size();
-    const auto writing = [&](FileIdentity& identity) { identity.OnWrite(end, bytes.size()); };
-    identity_.OnAppend();
+    // Where they will land is the server's business: behind what is known, at the earliest.
+    const auto writing = [&](FileIdentity& identity) {
+      identity.OnWrite(end, bytes.size());
+      identity.OnAppend();
+    };
     fs_.Announce(*this, writing);
-    Status written = handle.file->Write(ctx, end, bytes);
+    Status written = handle.connection.Change([&] { return handle.file->Write(ctx, end, bytes); });
     if (written) {
-      fs_.Announce(*this, writing);
-      identity_.OnAppended(end, bytes.size());
+      fs_.Announce(*this, [&](FileIdentity& identity) { identity.OnAppended(end, bytes.size()); });
       break;
     }
     const Verdict verdict = losses.Decide(Operation::kAppend, written.error());

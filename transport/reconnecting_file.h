@@ -54,6 +54,7 @@ class ReconnectingFile : public RemoteFile {
   Status CheckIdentity(const OpContext& ctx, RemoteFs& remote, RemoteFile& file, const RemotePath& path,
                        const Attributes& now);
   Error Stale(std::string_view why);
+  Error Changed(std::string_view how);
 
   ReconnectingFs& fs_;
   const OpenFlags reopen_flags_;  // without create, exclusive and truncate

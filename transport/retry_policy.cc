@@ -37,6 +37,36 @@ bool IsIdempotent(Operation operation) {
   return false;
 }
 
+bool ChangesServer(Operation operation) {
+  switch (operation) {
+    case Operation::kLstat:
+    case Operation::kStat:
+    case Operation::kReadDirectory:
+    case Operation::kReadLink:
+    case Operation::kStatFs:
+    case Operation::kRealPath:
+    case Operation::kOpen:
+    case Operation::kRead:
+    case Operation::kFileStat:
+    case Operation::kSync:
+      return false;
+    case Operation::kCreateExclusive:
+    case Operation::kWrite:
+    case Operation::kAppend:
+    case Operation::kSetAttributes:
+    case Operation::kMakeDirectory:
+    case Operation::kMakeSymlink:
+    case Operation::kMakeHardLink:
+    case Operation::kRemoveFile:
+    case Operation::kRemoveDirectory:
+    case Operation::kRename:
+    case Operation::kRenameNoReplace:
+    case Operation::kCopyRange:
+      return true;
+  }
+  return true;
+}
+
 Verdict Decide(Operation operation, const Error& error, int lost_before) {
   if (error.code != Code::kDisconnected && error.code != Code::kProtocol) {
     return Verdict::kGiveUp;

@@ -44,6 +44,9 @@ enum class Verdict {
 // True when running it twice has the same outcome as running it once.
 bool IsIdempotent(Operation operation);
 
+// True when it leaves something changed at the server. (An open that creates or truncates does so, too.)
+bool ChangesServer(Operation operation);
+
 // `lost_before` counts the connections that this very operation has already lost by protocol errors: a server that
 // answers it with garbage each time must not be dialled for ever.
 Verdict Decide(Operation operation, const Error& error, int lost_before);

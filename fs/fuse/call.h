@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "fs/filesystem.h"
@@ -68,11 +69,18 @@ void Answer(Call& call, Body& body) {
   }
 }
 
-template <typename Body>
+// How long a request stays queued before memory is asked: what the link keeper takes to doubt a silent link, and a bit.
+inline constexpr auto kQueuePatience = std::chrono::milliseconds(1100);
+
+struct NoMemory {
+  bool operator()(Call& /*call*/) const { return false; }
+};
+
+template <typename Body, typename Memory>
 class Operation final : public PoolTask {
  public:
-  Operation(Border& border, fuse_req_t request, TaskKind kind, Subject subject, Body body)
-      : call_(border, request, std::move(subject)), body_(std::move(body)), kind_(kind) {
+  Operation(Border& border, fuse_req_t request, TaskKind kind, Subject subject, Body body, Memory memory)
+      : call_(border, request, std::move(subject)), body_(std::move(body)), memory_(std::move(memory)), kind_(kind) {
     call_.StartClock(border);
   }
 
@@ -87,18 +95,28 @@ class Operation final : public PoolTask {
   void Refuse(const Error& why) override { call_.reply.Failed(why); }
   const OpContext& context() const override { return call_.ctx; }
   TaskKind kind() const override { return kind_; }
+  TimePoint impatient_at() const override { return impatient_at_; }
+  bool AnswerFromMemory() override {
+    impatient_at_ = Clock::now() + kQueuePatience;
+    return memory_(call_);
+  }
 
  private:
   Call call_;
   Body body_;
+  Memory memory_;
   TaskKind kind_;
+  TimePoint impatient_at_ =
+      std::is_same_v<Memory, NoMemory> ? TimePoint::max() : TimePoint(Clock::now() + kQueuePatience);
 };
 
-// For what may wait: `body(Call&)` runs on the pool.
-template <typename Body>
-void OnPool(fuse_req_t request, TaskKind kind, Subject subject, Body body) {
+// For what may wait: `body(Call&)` runs on the pool. `memory(Call&)` may answer instead, and says whether it did, when
+// the pool gets to nothing any more.
+template <typename Body, typename Memory = NoMemory>
+void OnPool(fuse_req_t request, TaskKind kind, Subject subject, Body body, Memory memory = {}) {
   Border& border = BorderOf(request);
-  border.pool.Submit(std::make_unique<Operation<Body>>(border, request, kind, std::move(subject), std::move(body)));
+  border.pool.Submit(std::make_unique<Operation<Body, Memory>>(border, request, kind, std::move(subject),
+                                                               std::move(body), std::move(memory)));
 }
 
 // For what needs no I/O: `body(Call&)` runs on the thread that reads requests.

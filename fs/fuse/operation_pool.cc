@@ -82,7 +82,7 @@ bool OperationPool::StartWorkerLocked(std::unique_ptr<PoolTask>& task) {
 
 void OperationPool::EnqueueLocked(std::unique_ptr<PoolTask> task) {
   const OpContext& context = task->context();
-  alarm_.RingAt(context.deadline);
+  alarm_.RingAt(std::min(context.deadline, task->impatient_at()));
   Queued& queued = QueueLocked(task->kind()).emplace_back();
   // Runs at once, here, when the request was cancelled already: it only rings the alarm.
   queued.on_cancel.emplace(context.cancel, RingAlarm{&alarm_});
@@ -152,6 +152,7 @@ void OperationPool::Reap(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     alarm_.Wait(stop);
     RefuseEnded();
+    AskImpatient();
     JoinFinished();
   }
 }
@@ -178,6 +179,32 @@ void OperationPool::RefuseEnded() {
   alarm_.RingAt(next);
   for (auto& [task, why] : ended) {
     task->Refuse(why);
+  }
+}
+
+void OperationPool::AskImpatient() {
+  std::vector<std::unique_ptr<PoolTask>> impatient;
+  TimePoint next = TimePoint::max();
+  {
+    const TimePoint now = Clock::now();
+    const MutexLock lock(mutex_);
+    for (auto* queue : {&metadata_, &data_}) {
+      for (auto queued = queue->begin(); queued != queue->end();) {
+        if (queued->task->impatient_at() > now) {
+          next = std::min(next, queued->task->impatient_at());
+          ++queued;
+        } else {
+          impatient.push_back(std::move(queued->task));
+          queue->erase(queued++);
+        }
+      }
+    }
+  }
+  alarm_.RingAt(next);
+  for (auto& task : impatient) {
+    if (!task->AnswerFromMemory()) {
+      Submit(std::move(task));
+    }
   }
 }
 

@@ -10,7 +10,7 @@
 //
 // Threading: Submit() from any thread, never blocks on a task. Task::Run() is called on a pool thread, Task::Refuse()
 // on the reaper, on the submitting thread (while stopping) or in Stop(); exactly one of the two is called, once, with
-// no lock held.
+// no lock held; neither after AnswerFromMemory() said true.
 #pragma once
 
 #include <chrono>
@@ -38,6 +38,12 @@ class PoolTask {
   // Constant for the life of the task.
   virtual const OpContext& context() const = 0;
   virtual TaskKind kind() const = 0;
+
+  // A task that is still queued at this time is asked whether it can be answered without running: the threads may all
+  // wait for a link that is dead. On the reaper, with no lock held; true: it was, and is done with. False: it waits on,
+  // and is asked again at the new time.
+  virtual TimePoint impatient_at() const { return TimePoint::max(); }
+  virtual bool AnswerFromMemory() { return false; }
 };
 
 struct OperationPoolOptions {
@@ -100,6 +106,7 @@ class OperationPool {
   void Work(Worker& self);
   void Reap(const std::stop_token& stop);
   void RefuseEnded();
+  void AskImpatient();
   void JoinFinished();
 
   const OperationPoolOptions options_;

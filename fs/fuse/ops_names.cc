@@ -27,12 +27,21 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     Here(request, {"lookup", InodeNo{parent}, name}, [&known](Call& call) { ReplyEntry(call, *known); });
     return;
   }
-  OnPool(request, kMeta, {"lookup", InodeNo{parent}, name}, [ttl = BorderOf(request).negative_ttl](Call& call) {
-    const Result<Entry> entry = call.fs.Lookup(call.ctx, call.inode(), call.name());
-    if (!call.reply.LookedUp(entry, ttl) && entry.ok()) {
-      call.fs.Forget(entry->inode, 1);
-    }
-  });
+  OnPool(
+      request, kMeta, {"lookup", InodeNo{parent}, name},
+      [ttl = BorderOf(request).negative_ttl](Call& call) {
+        const Result<Entry> entry = call.fs.Lookup(call.ctx, call.inode(), call.name());
+        if (!call.reply.LookedUp(entry, ttl) && entry.ok()) {
+          call.fs.Forget(entry->inode, 1);
+        }
+      },
+      [](Call& call) {
+        const auto known = call.fs.KnownEntry(call.inode(), call.name());
+        if (known) {
+          ReplyEntry(call, *known);
+        }
+        return known.has_value();
+      });
 }
 
 void Forget(fuse_req_t request, fuse_ino_t inode, std::uint64_t lookups) {
@@ -57,9 +66,18 @@ void GetAttributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     Here(request, {"getattr", InodeNo{inode}}, [&known](Call& call) { call.reply.Attributes(*known); });
     return;
   }
-  OnPool(request, kMeta, {"getattr", InodeNo{inode}}, [handle = HandleOf(info)](Call& call) {
-    call.reply.Attributes(call.fs.GetAttributes(call.ctx, call.inode(), handle));
-  });
+  OnPool(
+      request, kMeta, {"getattr", InodeNo{inode}},
+      [handle = HandleOf(info)](Call& call) {
+        call.reply.Attributes(call.fs.GetAttributes(call.ctx, call.inode(), handle));
+      },
+      [](Call& call) {
+        const auto known = call.fs.KnownAttributes(call.inode(), /*takes_long=*/true);
+        if (known) {
+          call.reply.Attributes(*known);
+        }
+        return known.has_value();
+      });
 }
 
 void SetAttributes(fuse_req_t request, fuse_ino_t inode, struct stat* values, int to_set, fuse_file_info* info) {

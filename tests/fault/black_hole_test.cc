@@ -6,6 +6,7 @@
 
 #include <csignal>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iostream>
@@ -38,6 +39,11 @@ class BlackHole : public FaultTest {
     ASSERT_EQ(Shell("head -c 3M /dev/urandom > $S/big; mkdir $S/many; touch $S/many/{1..50} $S/from").exit_code, 0);
   }
   void Stall() { service().link().Stall(); }
+  milliseconds TimeToKillFiveHundred(const std::string& command) {
+    const auto all = StartShell(fmt::format("for i in $(seq 500); do {} & done; touch $D/started; wait", command));
+    EXPECT_TRUE(WaitUntil([&] { return std::filesystem::exists(local() / "started"); }));
+    return TimeToEnd(*all, SIGKILL);
+  }
   std::unique_ptr<Program> StartAndWaitUntilItHangs(const char* command) {
     auto program = StartShell(command);
     EXPECT_TRUE(WaitUntil([&] { return Status().requests_under_way > 0; }));
@@ -53,7 +59,9 @@ TEST_F(BlackHole, SignalsEndProgramsWithinASecond) {
     for (const int signal : {SIGINT, SIGKILL}) {
       SCOPED_TRACE(fmt::format("{}, signal {}", victim.name, signal));
       const auto program = StartAndWaitUntilItHangs(victim.command);
-      EXPECT_LT(TimeToEnd(*program, signal), seconds(1));
+      const auto sleeper = StartShell("exec sleep 1000");
+      const milliseconds noise = TimeToEnd(*sleeper, signal);  // what the machine takes anyway
+      EXPECT_LT(TimeToEnd(*program, signal), seconds(1) + 4 * noise);
     }
   }
   service().link().EndStall();
@@ -98,26 +106,38 @@ TEST_F(BlackHole, FiveHundredWaitersDisturbNobodyAndDieAtOnce) {
   EXPECT_EQ(::statvfs(mount().c_str(), &space), 0);
   const auto waiters = StartShell("for i in $(seq 500); do cat $M/wait/$i & done; wait");
   ASSERT_TRUE(WaitUntil([&] { return Status().requests_under_way >= 500; }));
-  ASSERT_TRUE(WaitForLink("backing off or dialing or suspect"));
-  std::this_thread::sleep_for(seconds(2));  // beyond the ping's second of grace
-
-  const auto within = [](const char* what, milliseconds limit, const std::function<void()>& work) {
-    const auto began = Clock::now();
-    work();
-    const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
-    std::cout << what << ": " << took.count() << " ms\n";
-    EXPECT_LT(took, limit) << what;
+  // What memory answers must not wait with them. The machine may be busy, so the best of some tries counts; nothing
+  // that waits for the link comes back before it does, in two minutes.
+  const auto at_once = [](const char* what, milliseconds limit, const std::function<void()>& work) {
+    milliseconds best = milliseconds::max();
+    for (int tries = 0; tries < 10 && best >= limit; ++tries) {
+      const auto began = Clock::now();
+      work();
+      best = std::min(best, std::chrono::duration_cast<milliseconds>(Clock::now() - began));
+    }
+    std::cout << what << ": " << best.count() << " ms\n";
+    EXPECT_LT(best, limit) << what;
   };
-  within("statvfs", milliseconds(500), [&] { EXPECT_EQ(::statvfs(mount().c_str(), &space), 0); });
-  within("stat of the root", milliseconds(500), [&] {
+  at_once("read of a cached file", milliseconds(500),
+          [&] { EXPECT_EQ(::pread(cached.get(), buffer.data(), buffer.size(), 0), 7); });
+  at_once("stat of a cached file", milliseconds(500), [&] {
+    struct stat found {};
+    EXPECT_EQ(::stat((mount() / "cached").c_str(), &found), 0);
+  });
+  at_once("statvfs", milliseconds(200), [&] { EXPECT_EQ(::statvfs(mount().c_str(), &space), 0); });
+  at_once("stat of the root", milliseconds(200), [&] {
     struct stat root {};
     EXPECT_EQ(::stat(mount().c_str(), &root), 0);
   });
-  within("read of a cached file", milliseconds(500),
-         [&] { EXPECT_EQ(::pread(cached.get(), buffer.data(), buffer.size(), 0), 7); });
-  within("bt-mount status", milliseconds(500), [&] { EXPECT_GE(Status().requests_under_way, 500U); });
-  within("500 kills", seconds(3), [&] { TimeToEnd(*waiters, SIGKILL); });
-  EXPECT_TRUE(WaitUntil([&] { return Status().requests_under_way == 0; }, seconds(5)));
+  at_once("bt-mount status", milliseconds(200), [&] { EXPECT_GE(Status().requests_under_way, 500U); });
+
+  const milliseconds idle = TimeToKillFiveHundred("sleep 1000");
+  const auto began = Clock::now();
+  TimeToEnd(*waiters, SIGKILL);
+  const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - began);
+  std::cout << fmt::format("500 kills: {} ms, of 500 that sleep {} ms\n", took.count(), idle.count());
+  EXPECT_LT(took, seconds(1) + 4 * idle);
+  EXPECT_TRUE(WaitUntil([&] { return Status().requests_under_way == 0; }, seconds(30)));
   service().link().EndStall();
 }
 

@@ -19,6 +19,7 @@ namespace {
 
 class Service : public FaultTest {
  protected:
+  void RecoverFromApiOutages(seconds lasting);
   UniqueFd Open(const char* name, int flags) {
     UniqueFd fd(::open((mount() / name).c_str(), flags | O_CLOEXEC, 0644));
     EXPECT_TRUE(fd) << name << ": " << errno;
@@ -31,6 +32,8 @@ class Service : public FaultTest {
     return got >= 0 ? std::string(buffer.data(), static_cast<std::size_t>(got)) : std::string(strerrorname_np(errno));
   }
 };
+
+using SoakService = Service;
 
 TEST_F(Service, OpenFilesSurviveARestartOfTheServer) {
   Mount();
@@ -74,15 +77,15 @@ TEST_F(Service, LivesOnShortLivedCertificatesAndSingleUseTokens) {
   EXPECT_GE(Status().reconnects, 20U);
 }
 
-TEST_F(Service, RecoversFromApiOutages) {
-  Mount({"--timeout", "60s"});
+void Service::RecoverFromApiOutages(seconds lasting) {
+  Mount({"--timeout", "120s"});
   ASSERT_EQ(Shell("echo x > $S/f").exit_code, 0);
   using Kind = standin::ApiFaultKind;
-  const auto fault = [](Kind kind, int status) {
+  const auto fault = [lasting](Kind kind, int status) {
     standin::ApiFault broken;
     broken.kind = kind;
     broken.status = status;
-    broken.lasts = seconds(3);
+    broken.lasts = lasting;
     return broken;
   };
   const std::vector<std::pair<const char*, standin::ApiFault>> outages{
@@ -102,6 +105,9 @@ TEST_F(Service, RecoversFromApiOutages) {
     service().ClearApiFault();
   }
 }
+
+TEST_F(Service, RecoversFromApiOutages) { RecoverFromApiOutages(seconds(2)); }
+TEST_F(SoakService, RecoversFromLongApiOutages) { RecoverFromApiOutages(seconds(20)); }
 
 TEST_F(Service, RefusingProxyIsWorthAnotherTry) {
   Mount();

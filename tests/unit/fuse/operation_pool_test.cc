@@ -105,6 +105,45 @@ TEST_F(OperationPoolTest, RunsWhatIsSubmitted) {
   }
 }
 
+// Knows the answer from the second time on that it is asked.
+class ImpatientTask final : public PoolTask {
+ public:
+  ImpatientTask(Outcome& outcome, std::atomic<int>& asked) : outcome_(outcome), asked_(asked) {}
+  void Run() override { outcome_.done.set_value(kRan); }
+  void Refuse(const Error& why) override { outcome_.done.set_value(why.code); }
+  const OpContext& context() const override { return ctx_; }
+  TaskKind kind() const override { return TaskKind::kMetadata; }
+  TimePoint impatient_at() const override { return at_; }
+  bool AnswerFromMemory() override {
+    at_ = Clock::now() + milliseconds(1);
+    if (++asked_ < 2) {
+      return false;
+    }
+    outcome_.done.set_value(Code::kExists);  // stands for "from memory"
+    return true;
+  }
+
+ private:
+  Outcome& outcome_;
+  std::atomic<int>& asked_;
+  OpContext ctx_;
+  TimePoint at_ = Clock::now() + milliseconds(1);
+};
+
+TEST_F(OperationPoolTest, QueuedTaskIsAnsweredFromMemoryWhileAllThreadsWait) {
+  OperationPool pool({1, 1, hours(1)});
+  Outcome& blocking = Submit(pool, ThroughGate());
+  gate_.WaitFor(1);
+  Outcome answered;
+  std::atomic<int> asked{0};
+  pool.Submit(std::make_unique<ImpatientTask>(answered, asked));
+  EXPECT_EQ(answered.Get(), Code::kExists);
+  EXPECT_EQ(asked.load(), 2);
+  EXPECT_EQ(pool.queued_count(), 0U);
+  gate_.Open();
+  EXPECT_EQ(blocking.Get(), kRan);
+}
+
 TEST_F(OperationPoolTest, GrowsOnlyAsFarAsNeeded) {
   OperationPool pool({8, 8, hours(1)});
   EXPECT_EQ(pool.thread_count(), 0U);

@@ -142,6 +142,7 @@ inline Link::Options Quick() {
   options.timing.demand_gap = std::chrono::milliseconds(1);
   options.backoff.first = std::chrono::milliseconds(1);
   options.backoff.cap = std::chrono::milliseconds(4);
+  options.settle = {.look_at_processes = false, .asleep = std::chrono::milliseconds(1)};
   return options;
 }
 

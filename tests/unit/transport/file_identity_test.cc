@@ -94,6 +94,23 @@ TEST(FileIdentity, TruncationIsRemembered) {
   EXPECT_EQ(identity.Judge(RegularFile(10, 6)).kind, Kind::kDifferent);
 }
 
+TEST(FileIdentity, BytesThatWereReadWhileATruncationWasOnItsWayAreNotRemembered) {
+  FileIdentity identity(RegularFile(10, 5));
+  identity.OnResize(3);
+  identity.OnRead(0, Bytes("0123456789"), identity.changes());  // the server had not got to it yet
+  identity.OnResized(3);
+  EXPECT_EQ(identity.Judge(RegularFile(3, 6)).kind, Kind::kSame);
+}
+
+TEST(FileIdentity, BytesWrittenThroughAnotherHandleMustBeThere) {
+  FileIdentity identity(RegularFile(10, 5));
+  identity.OnWrite(10, 90);
+  identity.OnReaches(100);
+  EXPECT_EQ(identity.Judge(RegularFile(100, 6)).kind, Kind::kSame);
+  EXPECT_EQ(identity.Judge(RegularFile(99, 6)).kind, Kind::kDifferent);
+  EXPECT_FALSE(identity.Judge(RegularFile(99, 6)).why.empty());
+}
+
 TEST(FileIdentity, TruncationWithoutAnswerExplainsEitherSize) {
   FileIdentity identity(RegularFile(10, 5));
   identity.OnRead(0, Bytes("0123456789"), identity.changes());

@@ -1,0 +1,97 @@
+// The server of a lost connection goes on with what it has in its pipe. Here that is held back until long after the
+// request was sent again on a new connection; what was done after that must not be undone by it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/fault/fault_test.h"
+
+namespace bt::fault {
+namespace {
+
+struct Row {
+  const char* held;     // request, as the tap names it
+  const char* prepare;  // on the server
+  const char* first;    // its request is held
+  const char* second;   // made after the first has returned
+  const char* check;    // on the server, after what was held has been let go and executed
+};
+
+const std::vector<Row> kRows{
+    {"write", "head -c 100k /dev/zero | tr '\\0' a > $S/w_$I",
+     "head -c 100k /dev/zero | tr '\\0' b | dd of=$M/w_$I bs=100k iflag=fullblock conv=notrunc,fsync",
+     "head -c 50k /dev/zero | tr '\\0' c | dd of=$M/w_$I bs=50k iflag=fullblock conv=notrunc,fsync",
+     "test $(tr -d c < $S/w_$I | tr -d '\\n' | wc -c) = 51200 -a $(tr -d b < $S/w_$I | wc -c) = 51200"},
+    {"write", "echo -n 1 > $S/ap_$I", "echo -n 2 >> $M/ap_$I", "echo -n 3 >> $M/ap_$I", "test $(cat $S/ap_$I) = 123"},
+    {"fsetstat", "echo before > $S/tr_$I", "python3 -c \"f=open('$M/tr_$I','r+b'); f.truncate(0)\"",
+     "echo whole > $M/tr_$I", "test $(cat $S/tr_$I) = whole"},
+    {"open", "echo before > $S/op_$I", "echo one > $M/op_$I", "echo two > $M/op_$I", "test $(cat $S/op_$I) = two"},
+    {"remove", "echo x > $S/rm_$I", "rm $M/rm_$I", "echo new > $M/rm_$I", "test $(cat $S/rm_$I) = new"},
+    {"rmdir", "mkdir $S/rd_$I", "rmdir $M/rd_$I", "mkdir $M/rd_$I", "test -d $S/rd_$I"},
+    {"mkdir", "true", "mkdir $M/md_$I", "rmdir $M/md_$I", "test ! -e $S/md_$I"},
+    {"symlink", "true", "ln -s target $M/ln_$I", "rm $M/ln_$I", "test ! -L $S/ln_$I"},
+    {"posix-rename", "echo a > $S/mv_$I", "python3 -c \"import os; os.rename('$M/mv_$I', '$M/to_$I')\"",
+     "echo b > $M/mv_$I", "test $(cat $S/to_$I)$(cat $S/mv_$I) = ab"},
+    {"lsetstat", "touch $S/ch_$I", "chmod 600 $M/ch_$I", "chmod 640 $M/ch_$I", "test $(stat -c %a $S/ch_$I) = 640"},
+};
+
+class LateExecution : public FaultTest {
+ protected:
+  // The processes that relay to this service's SFTP servers, which end before they do.
+  std::set<std::string> Taps() {
+    std::set<std::string> taps;
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+      std::ifstream file(entry.path() / "cmdline");
+      std::string words;
+      std::getline(file, words);
+      if (words.find("bt-sftp-tap") != std::string::npos &&
+          words.find(server().parent_path().string()) != std::string::npos) {
+        taps.insert(entry.path().filename());
+      }
+    }
+    return taps;
+  }
+};
+
+TEST_F(LateExecution, UndoesNothingThatCameAfterIt) {
+  Mount();
+  int number = 0;
+  for (const Row& row : kRows) {
+    SCOPED_TRACE(fmt::format("{}: {}", row.held, row.first));
+    environment_["I"] = std::to_string(++number);
+    ASSERT_EQ(Shell(row.prepare).exit_code, 0);
+    const std::set<std::string> old = Taps();
+    ASSERT_FALSE(old.empty());
+    const std::uint64_t before = service().counters().sftp.faults_fired;
+    ASSERT_TRUE(service()
+                    .node(0)
+                    .ArmFault({.action = tap::Action::kDelay, .request = row.held, .delay = milliseconds(1000)})
+                    .ok());
+    const auto first = StartShell(row.first);
+    ASSERT_TRUE(WaitUntil([&] { return service().counters().sftp.faults_fired > before; }));
+    service().link().CutAll();
+    const Finished replayed = first->Wait(seconds(60));
+    EXPECT_EQ(replayed.exit_code, 0) << replayed.all() << Log();
+    const Finished later = Shell(row.second);
+    EXPECT_EQ(later.exit_code, 0) << later.all() << Log();
+    ASSERT_TRUE(WaitUntil([&] {
+      const std::set<std::string> now = Taps();
+      return std::none_of(old.begin(), old.end(), [&](const std::string& tap) { return now.contains(tap); });
+    }));
+    const Finished checked = Shell(row.check);
+    EXPECT_EQ(checked.exit_code, 0) << checked.all() << Shell("ls -la $S; tail -n 3 $S/*_$I").out;
+    service().node(0).ClearFaults();
+  }
+  EXPECT_GE(Status().reconnects, kRows.size());
+}
+
+}  // namespace
+}  // namespace bt::fault
