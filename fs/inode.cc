@@ -63,6 +63,22 @@ void Inode::ChangedSomehow() {
   sight_.reset();
 }
 
+void Inode::NamesChanged() {
+  MutexLock lock(mutex_);
+  last_change_ = Clock::now();
+  times_known_ = false;
+}
+
+void Inode::ChangedBefore(TimePoint then) {
+  MutexLock lock(mutex_);
+  last_change_ = std::max(last_change_, then);
+}
+
+TimePoint Inode::last_change() const {
+  MutexLock lock(mutex_);
+  return std::max(last_change_, made_at_);
+}
+
 bool Inode::ChangedSince(TimePoint asked_at) const {
   MutexLock lock(mutex_);
   return unacknowledged_ > 0 || last_change_ >= asked_at || made_at_ >= asked_at;
