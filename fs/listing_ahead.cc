@@ -48,6 +48,7 @@ void ListingAhead::Visited(InodeNo directory, WalkWatch::Look look) {
   if (!walk_.Visited(directory, parent, look, now)) {
     return;
   }
+  walked_.insert(directory);
   if (!cache_.FreshOrOnItsWay(directory, now)) {
     Want(directory, now);
   }
@@ -103,6 +104,7 @@ void ListingAhead::Expand(TimePoint now) {
   if (!walk_.alive(now)) {
     frontier_.clear();
     expanded_.clear();
+    walked_.clear();
     return;
   }
   const DirectoryCache::Counts counts = cache_.counts();
@@ -149,7 +151,7 @@ bool ListingAhead::ExpandOne(Frontier& at, const Listing& listing, std::size_t& 
       if (expanded_.insert(number).second) {
         frontier_.push_back(Frontier{number});
       }
-    } else if (!TooBig(number, now)) {
+    } else if (!walked_.contains(number) && !TooBig(number, now)) {
       wanted_.push_back(Wanted{std::move(pin).value(), Purpose::kAhead});
       --room;
     }

@@ -92,6 +92,7 @@ class ListingAhead {
   std::deque<Wanted> wanted_ GUARDED_BY(mutex_);
   std::deque<Frontier> frontier_ GUARDED_BY(mutex_);         // listed, their subdirectories to be listed
   std::unordered_set<InodeNo> expanded_ GUARDED_BY(mutex_);  // were in the frontier during this walk
+  std::unordered_set<InodeNo> walked_ GUARDED_BY(mutex_);    // were looked into during this walk
   std::unordered_map<InodeNo, Misses> misses_ GUARDED_BY(mutex_);
   std::unordered_map<InodeNo, TimePoint> too_big_ GUARDED_BY(mutex_);  // to be listed unasked; since when
   std::vector<std::jthread> threads_;                                  // last: they use everything above
