@@ -79,7 +79,7 @@ TEST_F(MetadataMemory, AWalkWaitsForLevelsNotForDirectories) {
 
 TEST_F(MetadataMemory, WhatIsDoneHereIsSeenAtOnce) {
   MakeTree(server() / "d", 1, 2, 20);
-  const Finished done = Shell(R"(
+  const Finished done = Shell(R"sh(
     cd $M/d; ls -lR > /dev/null
     for i in $(seq 20); do
       echo $i > new-$i; [ "$(cat new-$i)" = $i ]; [ "$(stat -c %s new-$i)" = $((${#i} + 1)) ]
@@ -92,19 +92,19 @@ TEST_F(MetadataMemory, WhatIsDoneHereIsSeenAtOnce) {
       touch -d @$((1000000 + i)) target; [ "$(stat -c %Y target)" = $((1000000 + i)) ]
       mv dir-0 dir-x; [ -e dir-x/file-3 ]; [ ! -e dir-0 ]; [ "$(ls dir-x | wc -l)" = 20 ]; mv dir-x dir-0
       [ "$(ls | wc -l)" = $((20 + 2 + 1)) ]
-    done)");
+    done)sh");
   EXPECT_EQ(done.exit_code, 0) << done.all();
 }
 
 TEST_F(MetadataMemory, AnOpenFileBelowARenamedDirectoryGoesOn) {
   MakeTree(server() / "a/b", 0, 0, 3);
-  const Finished done = Shell(R"(
+  const Finished done = Shell(R"sh(
     ls -lR $M/a > /dev/null
     exec 3< $M/a/b/file-1 4>> $M/a/b/file-2
     mv $M/a $M/z
     [ "$(cat <&3)" = content ]; echo more >&4; exec 4>&-
     [ "$(stat -c %s $M/z/b/file-2)" = 12 ]; [ ! -e $M/a ]; [ "$(ls $M/z/b | wc -l)" = 3 ]
-    mkdir -p $M/a/b; [ "$(ls $M/a/b | wc -l)" = 0 ])");
+    mkdir -p $M/a/b; [ "$(ls $M/a/b | wc -l)" = 0 ])sh");
   EXPECT_EQ(done.exit_code, 0) << done.all();
 }
 
