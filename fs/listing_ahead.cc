@@ -201,14 +201,8 @@ std::vector<ListingAhead::Wanted> ListingAhead::AwaitWork(const std::stop_token&
     } else {
       wanted_.clear();
     }
-    // One of the threads watches the clock; the others wait to be told.
-    if (timed_waiter_) {
-      work_.Wait(mutex_, OpContext{TimePoint::max(), stop});
-    } else {
-      timed_waiter_ = true;
-      work_.Wait(mutex_, OpContext{up ? cache_.NextDue() : Clock::now() + kDownPause, stop});
-      timed_waiter_ = false;
-    }
+    // All of them watch the clock: what is due changes while they wait, and only one of them is told.
+    work_.Wait(mutex_, OpContext{up ? cache_.NextDue() : Clock::now() + kDownPause, stop});
   }
   return {};
 }

@@ -86,7 +86,6 @@ class ListingAhead {
 
   Mutex mutex_;
   CondVar work_;
-  bool timed_waiter_ GUARDED_BY(mutex_) = false;
   bool refresh_next_ GUARDED_BY(mutex_) = false;  // refreshing and looking ahead take turns
   WalkWatch walk_ GUARDED_BY(mutex_);
   std::deque<Wanted> wanted_ GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "transport/sftp/errors.h"
 
@@ -24,7 +25,12 @@ class DirectoryReader {
  public:
   DirectoryReader(const OpContext& ctx, Session& session, const RemotePath& path, std::size_t first_batch,
                   std::size_t max_entries)
-      : ctx_(ctx), session_(session), path_(path), batch_(first_batch), max_entries_(max_entries) {}
+      : ctx_(ctx),
+        session_(session),
+        path_(path),
+        batch_(first_batch),
+        to_measure_(first_batch != kFirstBatch),
+        max_entries_(max_entries) {}
 
   Request OpenRequest() const { return OpendirRequest(path_.text()); }
 
@@ -48,7 +54,8 @@ class DirectoryReader {
     std::vector<SftpClient::Call> calls =
         session_.client().Submit(std::vector<Request>(batch_, ReaddirRequest(handle_->get())));
     std::move(calls.begin(), calls.end(), std::back_inserter(on_the_way_));
-    refill_at_ = batch_ / 2;
+    // A batch that was made to measure is enough, most likely; the others are meant to keep the link busy.
+    refill_at_ = std::exchange(to_measure_, false) ? 0 : batch_ / 2;
     batch_ = std::min(batch_ * 2, kWidestBatch);
   }
 
@@ -139,6 +146,7 @@ class DirectoryReader {
   Session& session_;
   const RemotePath& path_;
   std::size_t batch_;  // READDIRs sent together, the next time
+  bool to_measure_;    // the next batch is as large as the directory is thought to be
   const std::size_t max_entries_;
 
   std::optional<ScopedHandle> handle_;
