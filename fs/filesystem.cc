@@ -36,10 +36,17 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       view(options),
       inodes(options.root),
       reads(ReadingOptions(options)),
+      listings(DirectoryCacheOptions{.lifetime = options.attribute_ttl, .max_entries = options.max_cached_entries}),
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
                                         .write_timeout = options.write_timeout}),
-      refresher([this](const std::stop_token& stop) { Refresh(stop); }) {}
+      refresher([this](const std::stop_token& stop) { Refresh(stop); }),
+      ahead(remote, inodes, listings,
+            ListingAhead::Options{
+                .threads = options.attribute_ttl.count() > 0 ? options.listing_threads : 0,
+                .reachable = options.reachable,
+                .left_out = [this](const Name& name) { return reserved(name.text()); },
+            }) {}
 
 bool Filesystem::State::reserved(std::string_view name) const {
   return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;
@@ -87,12 +94,19 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
   return view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
 }
 
-Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end) const {
-  return Entry{inode.number(), Show(inode, attributes, pending_end), options.attribute_ttl};
+Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,
+                                   std::optional<TimePoint> asked_at) const {
+  return Entry{inode.number(), Show(inode, attributes, pending_end),
+               asked_at ? TtlOf(*asked_at) : options.attribute_ttl};
+}
+
+std::chrono::milliseconds Filesystem::State::TtlOf(TimePoint asked_at) const {
+  const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - asked_at);
+  return std::max(options.attribute_ttl - age, std::chrono::milliseconds(0));
 }
 
 AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& look) const {
-  return AttributesReply{Show(inode, look.attributes, look.pending_end), options.attribute_ttl};
+  return AttributesReply{Show(inode, look.attributes, look.pending_end), TtlOf(look.asked_at)};
 }
 
 void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }

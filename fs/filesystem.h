@@ -58,7 +58,10 @@ struct FilesystemOptions {
   std::optional<mode_t> umask;  // -o umask=: permission bits taken away from what is shown
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   bool read_only = false;
-  std::chrono::milliseconds attribute_ttl{1000};   // how long the kernel may keep attributes and entries
+  std::chrono::milliseconds attribute_ttl{1000};   // how old what is shown of names and attributes may be; 0: nothing
+                                                   // is kept
+  std::size_t max_cached_entries = 1'000'000;      // of directories, in memory
+  std::size_t listing_threads = 4;                 // that list directories ahead of need; 0: only when asked
   ReadCacheOptions reading;                        // `freshness` is attribute_ttl
   std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
   unsigned write_threads = 16;                     // writes on their way at the same time
@@ -129,7 +132,7 @@ class Filesystem {
   Filesystem& operator=(const Filesystem&) = delete;
 
   // Names and attributes.
-  Result<Entry> Lookup(const OpContext& ctx, InodeNo parent, std::string_view name);  // 1 RT
+  Result<Entry> Lookup(const OpContext& ctx, InodeNo parent, std::string_view name);  // <= 1 RT
   void Forget(InodeNo inode, std::uint64_t lookups);
   Result<AttributesReply> GetAttributes(const OpContext& ctx, InodeNo inode,
                                         std::optional<FileHandle> handle);  // <= 1 RT
@@ -139,11 +142,12 @@ class Filesystem {
   Status Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid);
   // Of the mounted directory, at most a few seconds old. Zeros when the server cannot tell.
   Result<FsStats> StatFs(const OpContext& ctx);
-  // What memory can answer with, without waiting: df(1) and file managers must not hang on a dead link. Free space once
-  // it is known (an old answer is refreshed in the background); entries and attributes while the link is down, and
-  // those of the root also when the caller knows that asking `takes_long`.
+  // What memory can answer with, without waiting. Free space once it is known (an old answer is refreshed in the
+  // background); entries, attributes and listings while they are at most attribute_ttl old. df(1) and file managers
+  // must not hang on a dead link: while it is down all of these are told however old they are, and the attributes of
+  // the root also when the caller knows that asking `takes_long`.
   std::optional<FsStats> KnownStats();
-  std::optional<Entry> KnownEntry(InodeNo parent, std::string_view name);
+  std::optional<Entry> KnownEntry(InodeNo parent, std::string_view name);  // inode 0: nothing there, for `ttl`
   std::optional<AttributesReply> KnownAttributes(InodeNo inode, bool takes_long);
   // Asks for free space and the root's attributes, so that memory has them. Does not wait.
   void RefreshInBackground();
@@ -180,10 +184,14 @@ class Filesystem {
   Result<std::uint64_t> CopyRange(const OpContext& ctx, FileHandle from, std::uint64_t from_offset, FileHandle to,
                                   std::uint64_t to_offset, std::uint64_t length);
 
-  // Directories. A handle lists one snapshot, taken at the first read and again after a rewind to offset 0.
+  // Directories. A handle lists one snapshot, at most attribute_ttl old when it is first read, and another one after a
+  // rewind to offset 0.
   Result<DirectoryHandle> OpenDirectory(const OpContext& ctx, InodeNo inode);
   Status ReadDirectory(const OpContext& ctx, DirectoryHandle handle, off_t offset, bool with_lookups,
                        DirectorySink& sink);
+  // The same from memory, without waiting; nothing where it cannot.
+  std::optional<Status> ReadKnownDirectory(DirectoryHandle handle, off_t offset, bool with_lookups,
+                                           DirectorySink& sink);
   void ReleaseDirectory(DirectoryHandle handle);
 
   // Sends and awaits every unwritten byte of the mount; the first error. Before unmounting. What was read is confirmed

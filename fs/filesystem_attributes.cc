@@ -55,14 +55,20 @@ AttributeChange ChangeOf(const Request& request, const Attributes& now, const At
 Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::string_view name) {
   State& state = *state_;
   const Name wanted = TRY(state.ParseName(name));
+  if (const auto known = state.EntryFromMemory(parent, wanted, DirectoryCache::Age::kFresh)) {
+    if (known->inode == InodeNo{0}) {
+      return Error{Code::kNotFound, "the directory's listing does not have it", "fs.not-listed"};
+    }
+    return *known;
+  }
+  state.ahead.Missed(parent);
   const InodeTable::Glimpse before = state.inodes.Glance(parent, wanted);
   const std::uint64_t pending_end = before.inode ? state.writes.PendingEnd(before.inode->number()) : 0;
   TimePoint asked_at{};
   const bool known = before.inode != nullptr && before.inode->LastKnown();
   const Result<Attributes> found = state.AskPatiently(ctx, known, [&](const OpContext& question) {
     asked_at = Clock::now();
-    return state.OnPath(question, parent,
-                        [&](const RemotePath& directory) { return state.remote.Lstat(question, directory / wanted); });
+    return state.LookUpAlong(question, parent, wanted);
   });
   if (!found.ok()) {
     if (found.error().code == Code::kTimedOut) {
@@ -77,14 +83,14 @@ Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::stri
   }
   const std::shared_ptr<Inode> inode = TRY(state.inodes.LookUp(parent, wanted, found->mode & S_IFMT));
   inode->Saw(asked_at, *found);
-  return state.MakeEntry(*inode, *found, pending_end);
+  return state.MakeEntry(*inode, *found, pending_end, asked_at);
 }
 
 Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode,
                                                           const OpenFile* file) {
   Look look;
   look.pending_end = writes.PendingEnd(inode->number());
-  const TimePoint asked_at = Clock::now();
+  look.asked_at = Clock::now();
   Result<Attributes> answer =
       file != nullptr ? file->remote().Stat(ctx)
                       : OnPath(ctx, inode->number(), [&](const RemotePath& path) { return remote.Lstat(ctx, path); });
@@ -105,7 +111,7 @@ Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, 
     }
   }
   look.attributes = TRY(std::move(answer));
-  inode->Saw(asked_at, look.attributes);
+  inode->Saw(look.asked_at, look.attributes);
   if (inode->number() == kRootInode) {
     MutexLock lock(stats_mutex);
     known_root = look.attributes;
@@ -117,6 +123,9 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
                                                   std::optional<FileHandle> handle) {
   State& state = *state_;
   const InodePin pin = TRY(state.inodes.Pin(inode));
+  if (const auto sight = state.SightFromMemory(*pin.inode())) {
+    return state.MakeReply(*pin.inode(), {sight->attributes, sight->asked_at, 0});
+  }
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
     Result<State::Look> look =
@@ -146,11 +155,14 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
 std::optional<AttributesReply> Filesystem::KnownAttributes(InodeNo inode, bool takes_long) {
   State& state = *state_;
   const bool root = inode == kRootInode;
-  if ((!root || !takes_long) && state.reachable()) {
-    return std::nullopt;
-  }
   const Result<InodePin> pin = state.inodes.Pin(inode);
   if (!pin.ok()) {
+    return std::nullopt;
+  }
+  if (const auto sight = state.SightFromMemory(*pin->inode())) {
+    return state.MakeReply(*pin->inode(), {sight->attributes, sight->asked_at, 0});
+  }
+  if ((!root || !takes_long) && state.reachable()) {
     return std::nullopt;
   }
   std::optional<Attributes> known;
@@ -168,23 +180,15 @@ std::optional<AttributesReply> Filesystem::KnownAttributes(InodeNo inode, bool t
 
 std::optional<Entry> Filesystem::KnownEntry(InodeNo parent, std::string_view name) {
   State& state = *state_;
-  if (state.reachable()) {
-    return std::nullopt;
-  }
   const Result<Name> wanted = state.ParseName(name);
   if (!wanted.ok()) {
     return std::nullopt;
   }
-  const InodeTable::Glimpse known = state.inodes.Glance(parent, *wanted);
-  const auto sight = known.inode ? known.inode->LastKnown() : std::nullopt;
-  if (!sight) {
-    return std::nullopt;
+  state.ahead.Visited(parent, WalkWatch::Look::kLookedUp);
+  if (auto known = state.EntryFromMemory(parent, *wanted, DirectoryCache::Age::kFresh)) {
+    return known;
   }
-  const auto inode = state.inodes.LookUp(parent, *wanted, known.inode->type());
-  if (!inode.ok()) {
-    return std::nullopt;
-  }
-  return state.MakeEntry(**inode, sight->attributes, 0);
+  return state.reachable() ? std::nullopt : state.EntryFromMemory(parent, *wanted, DirectoryCache::Age::kAny);
 }
 
 Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo inode, const Request& request,
@@ -244,7 +248,7 @@ Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo 
 Status Filesystem::Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid) {
   State& state = *state_;
   const InodePin pin = TRY(state.inodes.Pin(inode));
-  const std::optional<Inode::Sight> sight = pin.inode()->LastSeen(state.options.attribute_ttl);
+  const std::optional<Inode::Sight> sight = state.SightFromMemory(*pin.inode());
   if (!sight) {
     if (const auto known = state.reachable() ? std::nullopt : pin.inode()->LastKnown()) {
       return state.view.Access(known->attributes, mask, uid, gid);

@@ -30,73 +30,114 @@ Result<DirectoryHandle> Filesystem::OpenDirectory(const OpContext& /*ctx*/, Inod
   if (!pin.inode()->is_directory()) {
     return Error{Code::kNotDirectory, "not a directory", "fs.not-directory"};
   }
+  state_->ahead.Visited(inode, WalkWatch::Look::kOpened);
   const DirectoryHandle handle = state_->directories.NewHandle();
   state_->directories.Add(handle, std::make_shared<OpenDir>(std::move(pin)));
   return handle;
 }
 
-Status Filesystem::ReadDirectory(const OpContext& ctx, DirectoryHandle handle, off_t offset, bool with_lookups,
-                                 DirectorySink& sink) {
-  State& state = *state_;
-  const std::shared_ptr<OpenDir> open = state.directories.Find(handle);
+namespace {
+
+Result<std::shared_ptr<OpenDir>> FindDirectory(const HandleTable<DirectoryHandle, OpenDir>& directories,
+                                               DirectoryHandle handle, off_t offset) {
+  std::shared_ptr<OpenDir> open = directories.Find(handle);
   if (open == nullptr) {
     return Error{Code::kBadHandle, "not an open directory", "fs.bad-handle"};
   }
   if (offset < 0) {
     return Error{Code::kInvalid, "a negative offset", "fs.bad-offset"};
   }
-  const InodeNo directory = open->inode().number();
-  std::shared_ptr<const OpenDir::Snapshot> snapshot = offset == 0 ? nullptr : open->snapshot();
-  if (snapshot == nullptr) {
-    const TimePoint asked_at = Clock::now();
-    std::vector<DirEntry> entries = TRY(
-        state.OnPath(ctx, directory, [&](const RemotePath& path) { return state.remote.ReadDirectory(ctx, path); }));
-    std::erase_if(entries, [&state](const DirEntry& entry) { return state.reserved(entry.name.text()); });
-    snapshot = std::make_shared<const OpenDir::Snapshot>(OpenDir::Snapshot{asked_at, std::move(entries)});
+  return open;
+}
+
+// An entry whose attributes were not told, only what it is.
+bool OnlyTypeKnown(const Attributes& attributes) { return attributes == Attributes{.mode = attributes.mode & S_IFMT}; }
+
+}  // namespace
+
+Status Filesystem::ReadDirectory(const OpContext& ctx, DirectoryHandle handle, off_t offset, bool with_lookups,
+                                 DirectorySink& sink) {
+  const std::shared_ptr<OpenDir> open = TRY(FindDirectory(state_->directories, handle, offset));
+  std::optional<OpenDir::Snapshot> snapshot = offset == 0 ? std::nullopt : open->snapshot();
+  if (!snapshot) {
+    snapshot = TRY(state_->TakeSnapshot(ctx, open->inode().number()));
     open->SetSnapshot(snapshot);
   }
+  state_->Fill(*open, *snapshot, offset, with_lookups, sink);
+  return {};
+}
 
+std::optional<Status> Filesystem::ReadKnownDirectory(DirectoryHandle handle, off_t offset, bool with_lookups,
+                                                     DirectorySink& sink) {
+  const Result<std::shared_ptr<OpenDir>> open = FindDirectory(state_->directories, handle, offset);
+  if (!open.ok()) {
+    return open.error();
+  }
+  std::optional<OpenDir::Snapshot> snapshot = offset == 0 ? std::nullopt : (*open)->snapshot();
+  if (!snapshot) {
+    snapshot = state_->SnapshotFromMemory((*open)->inode().number());
+    if (!snapshot) {
+      return std::nullopt;
+    }
+    (*open)->SetSnapshot(snapshot);
+  }
+  state_->Fill(**open, *snapshot, offset, with_lookups, sink);
+  return Status();
+}
+
+void Filesystem::State::Fill(const OpenDir& open, const OpenDir::Snapshot& snapshot, off_t offset, bool with_lookups,
+                             DirectorySink& sink) {
+  const InodeNo directory = open.inode().number();
   // Offsets: 0 is ".", 1 is "..", then the entries; what is passed on is the one to continue from.
   off_t next = offset;
   if (next == 0 &&
-      !AddUncounted(sink, with_lookups, ".", TypeAndNumber(S_IFDIR, open->inode().shown_number()), ++next)) {
-    return {};
+      !AddUncounted(sink, with_lookups, ".", TypeAndNumber(S_IFDIR, open.inode().shown_number()), ++next)) {
+    return;
   }
-  if (next == 1 && !AddUncounted(sink, with_lookups, "..",
-                                 TypeAndNumber(S_IFDIR, state.inodes.ParentShownNumber(directory)), ++next)) {
-    return {};
+  if (next == 1 &&
+      !AddUncounted(sink, with_lookups, "..", TypeAndNumber(S_IFDIR, inodes.ParentShownNumber(directory)), ++next)) {
+    return;
   }
-  const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - snapshot->asked_at);
-  const auto ttl = std::max(state.options.attribute_ttl - age, std::chrono::milliseconds(0));
-  for (auto index = static_cast<std::size_t>(next - 2); index < snapshot->entries.size(); ++index) {
-    const DirEntry& entry = snapshot->entries[index];
+  const std::vector<DirEntry>& entries = snapshot.listing->entries();
+  for (auto index = static_cast<std::size_t>(next - 2); index < entries.size(); ++index) {
+    const DirEntry& entry = entries[index];
     const mode_t type = entry.attributes.mode & S_IFMT;
     ++next;
-    // A name that was taken away from here since the listing must not come back through it, and attributes that were
-    // changed from here neither: such entries make the kernel ask.
     std::shared_ptr<Inode> inode;
-    if (with_lookups && type != 0 && !state.inodes.LostNamesSince(directory, snapshot->asked_at)) {
-      inode = TRY(state.inodes.LookUp(directory, entry.name, type));
-      if (inode->ChangedSince(snapshot->asked_at)) {
-        state.inodes.Forget(inode->number(), 1);
-        inode = nullptr;
+    std::optional<Inode::Sight> sight;
+    // A name that was taken away from here since the listing must not come back through it, and attributes that were
+    // changed from here, or are too old, neither: such entries make the kernel ask.
+    if (with_lookups && type != 0 && !inodes.LostNamesSince(directory, snapshot.taken_at)) {
+      const InodeTable::Glimpse known = inodes.Glance(directory, entry.name);
+      Result<std::shared_ptr<Inode>> found =
+          known.inode != nullptr && known.inode->type() != type
+              ? Result<std::shared_ptr<Inode>>(Error{Code::kStale, "of another type now", "fs.type-changed"})
+              : inodes.LookUp(directory, entry.name, type);
+      if (found.ok()) {
+        inode = std::move(found).value();
+        if (!OnlyTypeKnown(entry.attributes)) {
+          inode->Saw(snapshot.listing->asked_at(), entry.attributes);
+        }
+        sight = inode->LastSeen(options.attribute_ttl);
+        if (!sight) {
+          inodes.Forget(inode->number(), 1);
+        }
       }
     }
-    if (inode == nullptr) {
-      const struct stat shown = TypeAndNumber(type, state.inodes.ShownNumber(directory, entry.name, type));
+    if (!sight) {
+      const struct stat shown = TypeAndNumber(type, inodes.ShownNumber(directory, entry.name, type));
       if (!AddUncounted(sink, with_lookups, entry.name.text(), shown, next)) {
-        return {};
+        return;
       }
       continue;
     }
-    inode->Saw(snapshot->asked_at, entry.attributes);
-    const Entry shown{inode->number(), state.Show(*inode, entry.attributes, 0), ttl};
+    Entry shown = MakeEntry(*inode, sight->attributes, 0, sight->asked_at);
+    shown.ttl = std::min(shown.ttl, TtlOf(snapshot.listing->asked_at()));
     if (!sink.AddWithLookup(entry.name.text(), shown, next)) {
-      state.inodes.Forget(inode->number(), 1);
-      return {};
+      inodes.Forget(inode->number(), 1);
+      return;
     }
   }
-  return {};
 }
 
 void Filesystem::ReleaseDirectory(DirectoryHandle handle) { state_->directories.Remove(handle); }

@@ -77,6 +77,9 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   }
   InodePin pin = TRY(state.inodes.Pin(inode));
   const std::shared_ptr<Inode> opened_inode = pin.share();
+  if (wanted.read) {
+    state.NoteOpened(inode);
+  }
   if (wanted.truncate) {
     TRY(state.writes.Drain(ctx, inode));  // bytes written before the truncation must not come after it
   }
@@ -128,11 +131,14 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
     }
     return file;
   };
-  OpenedFile opened = TRY(state.OnPath(ctx, parent, open_at));
+  OpenedFile opened = TRY(state.Surely(parent, state.OnPath(ctx, parent, open_at)));
 
   const mode_t type = opened.attributes.mode & S_IFMT;
+  if (!made) {
+    state.listings.Seen(parent, wanted, opened.attributes, asked_at);
+  }
   const std::shared_ptr<Inode> inode =
-      TRY(made ? state.inodes.Made(parent, wanted, type) : state.inodes.LookUp(parent, wanted, type));
+      TRY(made ? state.Made(parent, wanted, type) : state.inodes.LookUp(parent, wanted, type));
   InodePin pin = TRY(state.inodes.Pin(inode->number()));
   if (!made && asked.truncate) {
     inode->ChangedSomehow();

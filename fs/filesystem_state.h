@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -11,11 +12,14 @@
 #include <utility>
 
 #include "fs/attribute_view.h"
+#include "fs/directory_cache.h"
 #include "fs/filesystem.h"
 #include "fs/handle_table.h"
 #include "fs/inode_table.h"
+#include "fs/listing_ahead.h"
 #include "fs/open_dir.h"
 #include "fs/open_file.h"
+#include "fs/read_order.h"
 #include "fs/renames_in_flight.h"
 #include "fs/write_buffer.h"
 
@@ -50,6 +54,7 @@ struct Filesystem::State {
   // The server's attributes now, by `file` or else by path, or through any open handle when the name is gone. 1 RT
   struct Look {
     Attributes attributes;
+    TimePoint asked_at;
     std::uint64_t pending_end = 0;  // of our own writes when the server was asked
   };
   Result<Look> LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode, const OpenFile* file);
@@ -72,7 +77,11 @@ struct Filesystem::State {
 
   // What is shown: the server's word plus our own unwritten bytes.
   struct stat Show(const Inode& inode, Attributes attributes, std::uint64_t pending_end) const;
-  Entry MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end) const;
+  // `asked_at`: when the attributes were, if not just now.
+  Entry MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,
+                  std::optional<TimePoint> asked_at = {}) const;
+  // How long something that was asked for then may still be shown.
+  std::chrono::milliseconds TtlOf(TimePoint asked_at) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
   // Makes `opened` readable through the cache, when `flags` allow reading.
@@ -81,6 +90,34 @@ struct Filesystem::State {
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);
   void LearnTime(const OpContext& ctx);
+  // The answer to a lookup by what listings tell; inode 0: there is nothing. Counts a lookup. Nothing where memory
+  // cannot tell. With Age::kAny what was once known to be there is told, however old.
+  std::optional<Entry> EntryFromMemory(InodeNo parent, const Name& name, DirectoryCache::Age age);
+  // The server's word on the name, and on those that are likely to be looked up next. 1 RT
+  Result<Attributes> LookUpAlong(const OpContext& ctx, InodeNo parent, const Name& name);
+  // Attributes of less than their lifetime.
+  std::optional<Inode::Sight> SightFromMemory(Inode& inode);
+  std::optional<OpenDir::Snapshot> SnapshotFromMemory(InodeNo directory);
+  Result<OpenDir::Snapshot> TakeSnapshot(const OpContext& ctx, InodeNo directory);
+  void Fill(const OpenDir& open, const OpenDir::Snapshot& snapshot, off_t offset, bool with_lookups,
+            DirectorySink& sink);
+
+  // A file was opened for reading: whoever reads ahead is told when files are read one after the other.
+  void NoteOpened(InodeNo inode);
+
+  // The server has carried out a change of names; these keep memory in step. Called after its answer.
+  Result<std::shared_ptr<Inode>> Made(InodeNo parent, const Name& name, mode_t type);
+  void Gone(InodeNo parent, const Name& name);
+  void Moved(InodeNo parent, const Name& name, InodeNo new_parent, const Name& new_name);
+  // It has failed, and some of it may have been done.
+  void NamesInDoubt(InodeNo directory, const Error& error);
+  template <typename Outcome>
+  Outcome Surely(InodeNo directory, Outcome outcome) {
+    if (!outcome.ok()) {
+      NamesInDoubt(directory, outcome.error());
+    }
+    return outcome;
+  }
 
   // Asks for what was just made at the name and makes its inode. 1 RT
   Result<Entry> EntryOfMade(const OpContext& ctx, InodeNo parent, const Name& name);
@@ -111,8 +148,17 @@ struct Filesystem::State {
   std::optional<KnownStats> known_stats GUARDED_BY(stats_mutex);
   std::optional<Attributes> known_root GUARDED_BY(stats_mutex);
 
+  DirectoryCache listings;
+  ReadOrder read_order{ReadOrder::Kinds::kRegularFiles, 64};  // of files being opened
+  ReadOrder lookup_order{ReadOrder::Kinds::kAll, 256};        // of names that memory does not know
+  // Takes the regular files of a directory that a program is likely to open next, to fetch them ahead. Called by Open,
+  // for each file once; must not block. Empty: nobody reads ahead.
+  using FilesInOrder =
+      std::function<void(InodeNo directory, const RemotePath& path, const std::vector<DirEntry>& next)>;
+  FilesInOrder on_files_in_order;
   WriteBuffer writes;      // its threads use the rest
-  std::jthread refresher;  // last: it uses the rest, too
+  std::jthread refresher;  // it uses the rest, too
+  ListingAhead ahead;      // and so do its threads
 };
 
 }  // namespace bt

@@ -11,7 +11,7 @@ Result<Entry> Filesystem::State::EntryOfMade(const OpContext& ctx, InodeNo paren
   const TimePoint asked_at = Clock::now();
   const Attributes attributes =
       TRY(OnPath(ctx, parent, [&](const RemotePath& directory) { return remote.Lstat(ctx, directory / name); }));
-  const std::shared_ptr<Inode> inode = TRY(inodes.Made(parent, name, attributes.mode & S_IFMT));
+  const std::shared_ptr<Inode> inode = TRY(Made(parent, name, attributes.mode & S_IFMT));
   inode->Saw(asked_at, attributes);
   return MakeEntry(*inode, attributes, 0);
 }
@@ -57,9 +57,9 @@ Result<Entry> Filesystem::MakeSymlink(const OpContext& ctx, InodeNo parent, std:
   TRY(state.CheckWritable());
   const Name wanted = TRY(state.ParseName(name));
   const std::string_view text = state.options.symlinks == SymlinkPolicy::kContained ? StoredSymlink(target) : target;
-  TRY(state.OnPath(ctx, parent, [&](const RemotePath& directory) {
+  TRY(state.Surely(parent, state.OnPath(ctx, parent, [&](const RemotePath& directory) {
     return state.remote.MakeSymlink(ctx, directory / wanted, text);
-  }));
+  })));
   return state.EntryOfMade(ctx, parent, wanted);
 }
 
@@ -77,8 +77,8 @@ Result<Entry> Filesystem::MakeNode(const OpContext& ctx, InodeNo parent, std::st
     const OpenedFile opened = TRY(state.remote.Open(ctx, path, flags, mode & 07777U));
     return state.AddMissingPermissions(ctx, path, opened.file.get(), opened.attributes, mode);
   };
-  const Attributes attributes = TRY(state.OnPath(ctx, parent, make_at));
-  const std::shared_ptr<Inode> inode = TRY(state.inodes.Made(parent, wanted, attributes.mode & S_IFMT));
+  const Attributes attributes = TRY(state.Surely(parent, state.OnPath(ctx, parent, make_at)));
+  const std::shared_ptr<Inode> inode = TRY(state.Made(parent, wanted, attributes.mode & S_IFMT));
   inode->Saw(asked_at, attributes);
   return state.MakeEntry(*inode, attributes, 0);
 }
@@ -96,8 +96,8 @@ Result<Entry> Filesystem::MakeDirectory(const OpContext& ctx, InodeNo parent, st
     const Attributes made = TRY(state.remote.Lstat(ctx, path));
     return state.AddMissingPermissions(ctx, path, nullptr, made, mode);
   };
-  const Attributes attributes = TRY(state.OnPath(ctx, parent, make_at));
-  const std::shared_ptr<Inode> inode = TRY(state.inodes.Made(parent, wanted, attributes.mode & S_IFMT));
+  const Attributes attributes = TRY(state.Surely(parent, state.OnPath(ctx, parent, make_at)));
+  const std::shared_ptr<Inode> inode = TRY(state.Made(parent, wanted, attributes.mode & S_IFMT));
   inode->Saw(asked_at, attributes);
   return state.MakeEntry(*inode, attributes, 0);
 }
@@ -117,9 +117,10 @@ Status Filesystem::Unlink(const OpContext& ctx, InodeNo parent, std::string_view
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveFile(ctx, directory / wanted); });
   if (NothingThere(removed)) {
-    state.inodes.Gone(parent, wanted);
+    state.Gone(parent, wanted);
+    return removed;
   }
-  return removed;
+  return state.Surely(parent, std::move(removed));
 }
 
 Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::string_view name) {
@@ -129,9 +130,10 @@ Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::st
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveDirectory(ctx, directory / wanted); });
   if (NothingThere(removed)) {
-    state.inodes.Gone(parent, wanted);
+    state.Gone(parent, wanted);
+    return removed;
   }
-  return removed;
+  return state.Surely(parent, std::move(removed));
 }
 
 Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view name, InodeNo new_parent,
@@ -146,14 +148,26 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
     Status renamed;
     {
       const RenamesInFlight::Mark mark(state.renames, from_directory / from);
+      const InodeTable::Glimpse moving = state.inodes.Glance(parent, from);
+      const bool directory = moving.inode == nullptr || moving.inode->is_directory();
+      if (directory) {
+        state.ahead.DirectoryMoves();
+      }
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
       if (renamed.ok()) {
         state.reads.Forget(from_directory / from);
         state.reads.Forget(to_directory / to);
-        state.inodes.Moved(parent, from, new_parent, to);
+        state.Moved(parent, from, new_parent, to);
+      }
+      if (directory) {
+        state.ahead.DirectoryMoves();
+      }
+      if (renamed.ok()) {
         return renamed;
       }
     }
+    state.NamesInDoubt(parent, renamed.error());
+    state.NamesInDoubt(new_parent, renamed.error());
     if (renamed.error().code != Code::kNotFound ||
         !(TRY(state.Moved(ctx, parent, from_directory)) || TRY(state.Moved(ctx, new_parent, to_directory)))) {
       return renamed;
@@ -168,11 +182,11 @@ Result<Entry> Filesystem::Link(const OpContext& ctx, InodeNo inode, InodeNo new_
   const InodePin pin = TRY(state.inodes.Pin(inode));
   // The new name gets an inode of its own, which does not see what this one has not sent yet.
   TRY(state.writes.Drain(ctx, inode));
-  TRY(state.OnPath(ctx, inode, [&](const RemotePath& existing) {
+  TRY(state.Surely(new_parent, state.OnPath(ctx, inode, [&](const RemotePath& existing) {
     return state.OnPath(ctx, new_parent, [&](const RemotePath& directory) {
       return state.remote.MakeHardLink(ctx, existing, directory / wanted);
     });
-  }));
+  })));
   return state.EntryOfMade(ctx, new_parent, wanted);
 }
 

@@ -33,11 +33,6 @@ std::optional<Inode::Sight> Inode::LastAnswer() const {
   return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
 }
 
-TimePoint Inode::last_change() const {
-  MutexLock lock(mutex_);
-  return last_change_;
-}
-
 bool Inode::MayKeepPages(const FileVersion& version, bool settled) {
   MutexLock lock(mutex_);
   const bool same = settled_pages_ == version;
@@ -78,6 +73,22 @@ void Inode::ChangedSomehow() {
   MutexLock lock(mutex_);
   last_change_ = Clock::now();
   sight_.reset();
+}
+
+void Inode::NamesChanged() {
+  MutexLock lock(mutex_);
+  last_change_ = Clock::now();
+  times_known_ = false;
+}
+
+void Inode::ChangedBefore(TimePoint then) {
+  MutexLock lock(mutex_);
+  last_change_ = std::max(last_change_, then);
+}
+
+TimePoint Inode::last_change() const {
+  MutexLock lock(mutex_);
+  return std::max(last_change_, made_at_);
 }
 
 bool Inode::ChangedSince(TimePoint asked_at) const {

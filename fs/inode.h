@@ -53,11 +53,14 @@ class Inode {
   std::optional<Sight> Changed(const AttributeChange& change, Duration max_age);
   // Something else was changed from here.
   void ChangedSomehow();
+  // A name in this directory was made or removed from here, which moves its times by the server's clock.
+  void NamesChanged();
+  // A file was changed from here before this inode of it was made.
+  void ChangedBefore(TimePoint then);
+  // When something was changed from here the last time, its making included.
+  TimePoint last_change() const;
   // Whether an answer to a question sent at `asked_at` may already be outdated by ourselves.
   bool ChangedSince(TimePoint asked_at) const;
-
-  // When this mount last changed the file, so far as its attributes or contents may show it.
-  TimePoint last_change() const;
 
   // The file is opened at `version`: whether the kernel may keep the pages it has of it. They must be of the same
   // version, and must have been read when that was settled already (cache/server_clock.h).

@@ -30,6 +30,8 @@ struct InodeTable::Node {
   std::uint64_t sightings = 0;  // grows each time the server had it
   std::string last_path;        // of a detached node, for messages
   TimePoint lost_names_at = TimePoint::min();
+  // The last change from here of any child that was forgotten since: what was asked for before may be outdated.
+  TimePoint forgotten_change = TimePoint::min();
 };
 
 InodePin::~InodePin() {
@@ -75,6 +77,34 @@ Result<RemotePath> InodeTable::PathOf(InodeNo number) const {
     return Unknown(number);
   }
   return *std::move(path);
+}
+
+std::optional<InodeTable::Place> InodeTable::PlaceOf(InodeNo number) const {
+  MutexLock lock(mutex_);
+  const Node* node = Find(number);
+  if (node == nullptr || node->parent == nullptr) {
+    return std::nullopt;
+  }
+  return Place{node->parent->inode->number(), *node->name};
+}
+
+std::optional<InodeNo> InodeTable::ParentOf(InodeNo number) const {
+  MutexLock lock(mutex_);
+  const Node* node = Find(number);
+  return node == nullptr || node->parent == nullptr ? std::nullopt : std::optional(node->parent->inode->number());
+}
+
+Result<InodePin> InodeTable::PinAt(InodeNo parent, const Name& name, mode_t type) {
+  MutexLock lock(mutex_);
+  const Node* known = Child(parent, name);
+  if (known != nullptr && known->inode->type() != type) {
+    return Unknown(known->inode->number());
+  }
+  std::shared_ptr<Inode> inode = TRY(Sighted(parent, name, type, /*made=*/false));
+  Node* node = Find(inode->number());
+  --node->lookups;
+  ++node->pins;
+  return InodePin(*this, std::move(inode));
 }
 
 std::string InodeTable::Describe(InodeNo number) const {
@@ -282,6 +312,9 @@ InodeTable::Node& InodeTable::AddChild(Node& parent, const RemotePath& parent_pa
   auto node = std::make_unique<Node>();
   Node& added = *node;
   added.inode = std::make_shared<Inode>(number, shown, type, made_at);
+  if (made_at == TimePoint::min()) {
+    added.inode->ChangedBefore(parent.forgotten_change);
+  }
   added.parent = &parent;
   added.name = name;
   shown_numbers_.insert(shown);
@@ -320,6 +353,7 @@ void InodeTable::EraseIfUnused(Node* node) {
   while (node != nullptr && node->lookups == 0 && node->pins == 0 && node->children.empty()) {
     Node* parent = node->parent;
     if (parent != nullptr) {
+      parent->forgotten_change = std::max(parent->forgotten_change, node->inode->last_change());
       TakeOut(*node);
     }
     shown_numbers_.erase(node->inode->shown_number());

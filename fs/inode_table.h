@@ -58,6 +58,13 @@ class InodeTable {
   Result<InodePin> Pin(InodeNo number);
   // kStale when detached or unknown.
   Result<RemotePath> PathOf(InodeNo number) const;
+  // Where the inode is; nothing for the root, and when detached or unknown.
+  struct Place {
+    InodeNo parent{};
+    Name name;
+  };
+  std::optional<Place> PlaceOf(InodeNo number) const;
+  std::optional<InodeNo> ParentOf(InodeNo number) const;
   // For messages: the path, or the last one of a detached inode.
   std::string Describe(InodeNo number) const;
   bool detached(InodeNo number) const;
@@ -74,6 +81,8 @@ class InodeTable {
   // The server has a file of this type at the name: its inode, with one lookup more. A known one of another type is
   // detached. kStale when the parent is unknown or detached.
   Result<std::shared_ptr<Inode>> LookUp(InodeNo parent, const Name& name, mode_t type);
+  // The same with a pin instead of a lookup. kStale also when a file of another type is known there.
+  Result<InodePin> PinAt(InodeNo parent, const Name& name, mode_t type);
   // The same for a file that was made just now: always a new inode.
   Result<std::shared_ptr<Inode>> Made(InodeNo parent, const Name& name, mode_t type);
   void Forget(InodeNo number, std::uint64_t lookups);

@@ -4,22 +4,18 @@
 // Threading: any thread; a snapshot is immutable and shared by running requests.
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <utility>
-#include <vector>
 
+#include "fs/directory_cache.h"
 #include "fs/inode_table.h"
-#include "transport/attributes.h"
 #include "transport/base/sync.h"
 
 namespace bt {
 
 class OpenDir {
  public:
-  struct Snapshot {
-    TimePoint asked_at;  // before the server was asked
-    std::vector<DirEntry> entries;
-  };
+  using Snapshot = DirectoryCache::Snapshot;
 
   explicit OpenDir(InodePin pin) : pin_(std::move(pin)) {}
   ~OpenDir() = default;
@@ -28,12 +24,12 @@ class OpenDir {
 
   Inode& inode() const { return *pin_.inode(); }
 
-  // Null before the first read.
-  std::shared_ptr<const Snapshot> snapshot() const {
+  // Nothing before the first read.
+  std::optional<Snapshot> snapshot() const {
     MutexLock lock(mutex_);
     return snapshot_;
   }
-  void SetSnapshot(std::shared_ptr<const Snapshot> snapshot) {
+  void SetSnapshot(std::optional<Snapshot> snapshot) {
     MutexLock lock(mutex_);
     snapshot_.swap(snapshot);
   }
@@ -41,7 +37,7 @@ class OpenDir {
  private:
   const InodePin pin_;
   mutable Mutex mutex_;
-  std::shared_ptr<const Snapshot> snapshot_ GUARDED_BY(mutex_);
+  std::optional<Snapshot> snapshot_ GUARDED_BY(mutex_);
 };
 
 }  // namespace bt

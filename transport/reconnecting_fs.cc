@@ -150,6 +150,17 @@ Result<std::vector<DirEntry>> ReconnectingFs::ReadDirectory(const OpContext& ctx
   return Repeat(ctx, Operation::kReadDirectory, [&](RemoteFs& fs) { return fs.ReadDirectory(ctx, path); });
 }
 
+Status ReconnectingFs::ReadDirectories(const OpContext& ctx, std::span<const DirectoryQuery> queries,
+                                       std::size_t max_entries, const Listed& listed) {
+  // What was answered before a loss is answered once more, and newer.
+  return Repeat(ctx, Operation::kReadDirectory,
+                [&](RemoteFs& fs) { return fs.ReadDirectories(ctx, queries, max_entries, listed); });
+}
+
+Status ReconnectingFs::LstatMany(const OpContext& ctx, std::span<const RemotePath> paths, const Seen& seen) {
+  return Repeat(ctx, Operation::kLstat, [&](RemoteFs& fs) { return fs.LstatMany(ctx, paths, seen); });
+}
+
 Result<std::string> ReconnectingFs::ReadLink(const OpContext& ctx, const RemotePath& path) {
   return Repeat(ctx, Operation::kReadLink, [&](RemoteFs& fs) { return fs.ReadLink(ctx, path); });
 }

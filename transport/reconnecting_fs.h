@@ -33,6 +33,9 @@ class ReconnectingFs : public RemoteFs {
   Result<Attributes> Stat(const OpContext& ctx, const RemotePath& path) override;
   Status SetAttributes(const OpContext& ctx, const RemotePath& path, const AttributeChange& change) override;
   Result<std::vector<DirEntry>> ReadDirectory(const OpContext& ctx, const RemotePath& path) override;
+  Status ReadDirectories(const OpContext& ctx, std::span<const DirectoryQuery> queries, std::size_t max_entries,
+                         const Listed& listed) override;
+  Status LstatMany(const OpContext& ctx, std::span<const RemotePath> paths, const Seen& seen) override;
   Result<std::string> ReadLink(const OpContext& ctx, const RemotePath& path) override;
   Status MakeSymlink(const OpContext& ctx, const RemotePath& path, std::string_view target) override;
   Status MakeDirectory(const OpContext& ctx, const RemotePath& path, std::uint32_t permissions) override;

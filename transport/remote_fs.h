@@ -10,7 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,6 +76,17 @@ struct RemoteCapabilities {
   std::uint64_t max_handles = 0;  // 0: not told
 };
 
+// One directory of many that are listed at once.
+struct DirectoryQuery {
+  RemotePath path;
+  std::size_t expected_entries = 0;  // when known, so that the right number of requests travels at once
+};
+
+struct DirectoryListing {
+  std::vector<DirEntry> entries;        // as ReadDirectory()
+  std::optional<Attributes> directory;  // its own, where the listing told them ("." is an entry)
+};
+
 class RemoteFs {
  public:
   virtual ~RemoteFs() = default;
@@ -87,6 +100,16 @@ class RemoteFs {
   // All entries but "." and "..", in the server's order, with their attributes. Names that cannot be names are dropped
   // and logged. 2 RT for up to a few hundred entries, then about one more per doubling.
   virtual Result<std::vector<DirEntry>> ReadDirectory(const OpContext& ctx, const RemotePath& path) = 0;
+
+  // Both take many questions to the server in one go, for what is asked ahead of time; the answers come to the
+  // callback, on the calling thread, in any order, while others are still on their way. The status is that of the way
+  // to the server; when it failed, some questions are not answered. The default asks one after the other.
+  using Listed = std::function<void(std::size_t index, Result<DirectoryListing> listing)>;
+  using Seen = std::function<void(std::size_t index, Result<Attributes> attributes)>;
+  // 2 RT for up to 64 short directories. One with more than `max_entries` is kTooBig.
+  virtual Status ReadDirectories(const OpContext& ctx, std::span<const DirectoryQuery> queries, std::size_t max_entries,
+                                 const Listed& listed);
+  virtual Status LstatMany(const OpContext& ctx, std::span<const RemotePath> paths, const Seen& seen);  // 1 RT
 
   virtual Result<std::string> ReadLink(const OpContext& ctx, const RemotePath& path) = 0;                 // 1 RT
   virtual Status MakeSymlink(const OpContext& ctx, const RemotePath& path, std::string_view target) = 0;  // 1 RT

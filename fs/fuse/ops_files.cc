@@ -99,7 +99,7 @@ void CopyRange(fuse_req_t request, fuse_ino_t from_inode, off_t from_offset, fus
 }
 
 void OpenDirectory(fuse_req_t request, fuse_ino_t inode, fuse_file_info* /*info*/) {
-  OnPool(request, kMeta, {"opendir", InodeNo{inode}}, [](Call& call) {
+  Here(request, {"opendir", InodeNo{inode}}, [](Call& call) {
     const Result<DirectoryHandle> handle = call.fs.OpenDirectory(call.ctx, call.inode());
     if (!call.reply.OpenedDirectory(handle) && handle.ok()) {
       call.fs.ReleaseDirectory(*handle);
@@ -109,6 +109,15 @@ void OpenDirectory(fuse_req_t request, fuse_ino_t inode, fuse_file_info* /*info*
 
 void ListDirectory(fuse_req_t request, Subject subject, std::size_t size, off_t offset, DirectoryHandle handle,
                    bool with_lookups) {
+  DirectoryPage known(request, size, with_lookups);
+  if (const auto status = BorderOf(request).fs.ReadKnownDirectory(handle, offset, with_lookups, known)) {
+    Here(request, std::move(subject), [&](Call& call) {
+      if (!call.reply.Data(status->ok() ? Result<std::size_t>(known.size()) : status->error(), known.buffer())) {
+        known.ForgetAll(call.fs);
+      }
+    });
+    return;
+  }
   OnPool(request, kMeta, std::move(subject), [size, offset, handle, with_lookups](Call& call) {
     DirectoryPage page(call.reply.request(), size, with_lookups);
     const Status status = call.fs.ReadDirectory(call.ctx, handle, offset, with_lookups, page);

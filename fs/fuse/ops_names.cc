@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,23 +23,42 @@ void ReplyEntry(Call& call, const Result<Entry>& entry) {
   }
 }
 
+// What memory knows; inode 0: nothing there.
+void ReplyKnown(Call& call, Entry known, std::chrono::milliseconds negative_ttl) {
+  if (known.inode != InodeNo{0}) {
+    ReplyEntry(call, known);
+    return;
+  }
+  known.ttl = std::min(known.ttl, negative_ttl);
+  if (known.ttl.count() > 0) {
+    call.reply.Linked(known);
+  } else {
+    call.reply.Failed(Error{Code::kNotFound, "the directory's listing does not have it", "fs.not-listed"});
+  }
+}
+
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  const std::chrono::milliseconds negative_ttl = BorderOf(request).negative_ttl;
   if (const auto known = BorderOf(request).fs.KnownEntry(InodeNo{parent}, name)) {
-    Here(request, {"lookup", InodeNo{parent}, name}, [&known](Call& call) { ReplyEntry(call, *known); });
+    Here(request, {"lookup", InodeNo{parent}, name},
+         [&known, negative_ttl](Call& call) { ReplyKnown(call, *known, negative_ttl); });
     return;
   }
   OnPool(
       request, kMeta, {"lookup", InodeNo{parent}, name},
-      [ttl = BorderOf(request).negative_ttl](Call& call) {
+      [negative_ttl](Call& call) {
+        const TimePoint asked_at = Clock::now();
         const Result<Entry> entry = call.fs.Lookup(call.ctx, call.inode(), call.name());
+        const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - asked_at);
+        const auto ttl = std::max(negative_ttl - age, std::chrono::milliseconds(0));
         if (!call.reply.LookedUp(entry, ttl) && entry.ok()) {
           call.fs.Forget(entry->inode, 1);
         }
       },
-      [](Call& call) {
+      [negative_ttl](Call& call) {
         const auto known = call.fs.KnownEntry(call.inode(), call.name());
         if (known) {
-          ReplyEntry(call, *known);
+          ReplyKnown(call, *known, negative_ttl);
         }
         return known.has_value();
       });

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
+#include <utility>
 
 #include "transport/sftp/errors.h"
 
@@ -12,42 +14,59 @@ namespace {
 
 constexpr std::size_t kFirstBatch = 4;
 constexpr std::size_t kWidestBatch = 64;
+constexpr std::size_t kNamesOfAReply = 100;
+constexpr std::size_t kDirectoriesAtATime = 64;
 constexpr std::size_t kLstatBatch = 256;
 constexpr std::size_t kMaxEntries = 4U << 20U;      // a server that never says "end" must not fill the memory
 constexpr unsigned kMaxRepliesWithoutEntries = 64;  // in a row, for the same reason
 
+// Begin(), Opened() and Finish(), in this order: each sends something, and the next awaits the answer.
 class DirectoryReader {
  public:
-  DirectoryReader(const OpContext& ctx, Session& session, const RemotePath& path)
-      : ctx_(ctx), session_(session), path_(path) {}
+  DirectoryReader(const OpContext& ctx, Session& session, const RemotePath& path, std::size_t first_batch,
+                  std::size_t max_entries)
+      : ctx_(ctx),
+        session_(session),
+        path_(path),
+        batch_(first_batch),
+        to_measure_(first_batch != kFirstBatch),
+        max_entries_(max_entries) {}
 
-  Result<std::vector<DirEntry>> Run() {
-    std::string opened = TRY(session_.client().Ask(ctx_, OpendirRequest(path_.text()), DecodeHandle));
-    {
-      const ScopedHandle handle(session_.client(), std::move(opened));
-      TRY(ReadAll(handle.get()));
-    }
+  Request OpenRequest() const { return OpendirRequest(path_.text()); }
+
+  Status Opened(SftpClient::Call opening) {
+    handle_.emplace(session_.client(), TRY(session_.client().Take(ctx_, std::move(opening), DecodeHandle)));
+    SendBatch();
+    return {};
+  }
+
+  Result<DirectoryListing> Finish() {
+    TRY(ReadAll());
+    on_the_way_.clear();
+    handle_.reset();
     TRY(FillIn());
     ReportBadNames();
-    return std::move(entries_);
+    return DirectoryListing{std::move(entries_), directory_};
   }
 
  private:
-  Status ReadAll(const std::string& handle) {
+  void SendBatch() {
+    std::vector<SftpClient::Call> calls =
+        session_.client().Submit(std::vector<Request>(batch_, ReaddirRequest(handle_->get())));
+    std::move(calls.begin(), calls.end(), std::back_inserter(on_the_way_));
+    // A batch that was made to measure is enough, most likely; the others are meant to keep the link busy.
+    refill_at_ = std::exchange(to_measure_, false) ? 0 : batch_ / 2;
+    batch_ = std::min(batch_ * 2, kWidestBatch);
+  }
+
+  Status ReadAll() {
     SftpClient& client = session_.client();
-    std::deque<SftpClient::Call> on_the_way;
-    std::size_t batch = kFirstBatch;
-    std::size_t refill_at = 0;
     for (;;) {
-      if (on_the_way.size() <= refill_at) {
-        std::vector<Request> requests(batch, ReaddirRequest(handle));
-        std::vector<SftpClient::Call> calls = client.Submit(std::move(requests));
-        std::move(calls.begin(), calls.end(), std::back_inserter(on_the_way));
-        refill_at = batch / 2;
-        batch = std::min(batch * 2, kWidestBatch);
+      if (on_the_way_.size() <= refill_at_) {
+        SendBatch();
       }
-      SftpClient::Call call = std::move(on_the_way.front());
-      on_the_way.pop_front();
+      SftpClient::Call call = std::move(on_the_way_.front());
+      on_the_way_.pop_front();
       const Reply reply = TRY(call.Await(ctx_));
       const NamesReply names = TRY(client.Checked(DecodeNames(reply)));
       if (names.end_of_directory) {
@@ -62,12 +81,15 @@ class DirectoryReader {
     if (replies_without_entries_ > kMaxRepliesWithoutEntries) {
       return Malformed("listing: it has no names and no end");
     }
-    if (entries_.size() + names.entries.size() > kMaxEntries) {
-      return Error{Code::kTooBig, fmt::format("the directory has more than {} entries", kMaxEntries),
+    if (entries_.size() + names.entries.size() > max_entries_) {
+      return Error{Code::kTooBig, fmt::format("the directory has more than {} entries", max_entries_),
                    "sftp.directory-too-big"};
     }
     for (const NamesReply::Entry& entry : names.entries) {
       if (entry.name == "." || entry.name == "..") {
+        if (entry.name.size() == 1 && entry.attributes.has_permissions()) {
+          directory_ = entry.attributes.values;
+        }
         continue;
       }
       Result<Name> name = Name::Parse(entry.name);
@@ -123,18 +145,70 @@ class DirectoryReader {
   const OpContext& ctx_;
   Session& session_;
   const RemotePath& path_;
+  std::size_t batch_;  // READDIRs sent together, the next time
+  bool to_measure_;    // the next batch is as large as the directory is thought to be
+  const std::size_t max_entries_;
 
+  std::optional<ScopedHandle> handle_;
+  std::deque<SftpClient::Call> on_the_way_;
+  std::size_t refill_at_ = 0;  // this few on the way: time for the next batch
   std::vector<DirEntry> entries_;
+  std::optional<Attributes> directory_;
   std::vector<std::size_t> incomplete_;  // indices of entries without a kind
   unsigned replies_without_entries_ = 0;
   std::size_t bad_names_ = 0;
   std::string first_bad_name_;
 };
 
+// As many READDIRs as OpenSSH (100 names a reply) needs, the one that tells the end among them.
+std::size_t BatchFor(std::size_t expected_entries) {
+  return std::min(expected_entries / kNamesOfAReply + 2, kWidestBatch);
+}
+
+// A few at a time, so that not too many handles are open and one caller's questions are not all before another's.
+std::size_t DirectoriesAtATime(const Session& session) {
+  const std::uint64_t max_handles = session.server().max_handles;
+  return max_handles == 0
+             ? kDirectoriesAtATime
+             : static_cast<std::size_t>(std::clamp<std::uint64_t>(max_handles / 4, 1, kDirectoriesAtATime));
+}
+
 }  // namespace
 
 Result<std::vector<DirEntry>> ListDirectory(const OpContext& ctx, Session& session, const RemotePath& path) {
-  return DirectoryReader(ctx, session, path).Run();
+  TRY(ctx.Check(Fate::kNotSent));
+  DirectoryReader reader(ctx, session, path, kFirstBatch, kMaxEntries);
+  TRY(reader.Opened(session.client().Submit(reader.OpenRequest())));
+  return TRY(reader.Finish()).entries;
+}
+
+Status ListDirectories(const OpContext& ctx, Session& session, std::span<const DirectoryQuery> queries,
+                       std::size_t max_entries, const RemoteFs::Listed& listed) {
+  const std::size_t step = DirectoriesAtATime(session);
+  for (std::size_t begin = 0; begin < queries.size(); begin += step) {
+    TRY(ctx.Check(Fate::kNotSent));
+    const std::size_t count = std::min(step, queries.size() - begin);
+    std::deque<DirectoryReader> readers;  // stay where they are
+    std::vector<Request> requests;
+    for (const DirectoryQuery& query : queries.subspan(begin, count)) {
+      readers.emplace_back(ctx, session, query.path, BatchFor(query.expected_entries),
+                           std::min(max_entries, kMaxEntries));
+      requests.push_back(readers.back().OpenRequest());
+    }
+    std::vector<SftpClient::Call> calls = session.client().Submit(std::move(requests));
+    std::vector<Status> opened(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      opened[i] = readers[i].Opened(std::move(calls[i]));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      Result<DirectoryListing> listing = opened[i].ok() ? readers[i].Finish() : opened[i].error();
+      if (!listing.ok() && listing.error().fate != Fate::kAnswered) {
+        return std::move(listing).error();
+      }
+      listed(begin + i, std::move(listing));
+    }
+  }
+  return {};
 }
 
 }  // namespace bt::sftp

@@ -121,6 +121,32 @@ Result<std::vector<DirEntry>> SftpFs::ReadDirectory(const OpContext& ctx, const 
   return entries;
 }
 
+Status SftpFs::ReadDirectories(const OpContext& ctx, std::span<const DirectoryQuery> queries, std::size_t max_entries,
+                               const Listed& listed) {
+  return ListDirectories(ctx, *session_, queries, max_entries, listed);
+}
+
+Status SftpFs::LstatMany(const OpContext& ctx, std::span<const RemotePath> paths, const Seen& seen) {
+  TRY(ctx.Check(Fate::kNotSent));
+  std::vector<Request> requests;
+  requests.reserve(paths.size());
+  for (const RemotePath& path : paths) {
+    requests.push_back(LstatRequest(path.text()));
+  }
+  std::vector<SftpClient::Call> calls = client().Submit(std::move(requests));
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    Result<WireAttributes> answer = client().Take(ctx, std::move(calls[i]), DecodeAttributes);
+    if (answer.ok()) {
+      seen(i, answer->values);
+    } else if (answer.error().fate == Fate::kAnswered) {
+      seen(i, std::move(answer).error());
+    } else {
+      return std::move(answer).error();
+    }
+  }
+  return {};
+}
+
 Result<std::string> SftpFs::ReadLink(const OpContext& ctx, const RemotePath& path) {
   Result<std::string> target = client().Ask(ctx, ReadlinkRequest(path.text()), DecodeOneName);
   if (!target.ok()) {

@@ -164,6 +164,7 @@ TEST_F(Files, AnOpenFileThatIsRenamedOrReplacedGoesOn) {
 }
 
 TEST_F(Files, AFileRemovedOnTheServerIsStillThereForItsHandle) {
+  AskTheServer();
   const CreateReply created = CreateFile("f");
   remote_.Remove("/work/f");
   EXPECT_TRUE(fs().GetAttributes(Soon(), created.entry.inode, std::nullopt).ok());

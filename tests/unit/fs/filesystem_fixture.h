@@ -95,6 +95,7 @@ class FilesystemTest : public ::testing::Test {
     options_.uid = 1000;
     options_.gid = 1000;
     options_.attribute_ttl = std::chrono::hours(1);  // no test depends on how fast it runs
+    options_.listing_threads = 0;                    // nor on what is asked for in the background
     remote_.MakeDirs("/work");
   }
 
@@ -105,6 +106,8 @@ class FilesystemTest : public ::testing::Test {
     return *fs_;
   }
   void Remount() { fs_.reset(); }
+  // Nothing is answered from memory. Before the first use of fs().
+  void AskTheServer() { options_.attribute_ttl = std::chrono::milliseconds(0); }
 
   // Looks up one component after the other.
   Result<Entry> Look(std::string_view path) {

@@ -59,6 +59,7 @@ TEST_F(Tree, RenameWithoutReplacingRefusesAnExistingTarget) {
 }
 
 TEST_F(Tree, NotFoundBelowADirectoryBeingRenamedIsNotBelieved) {
+  AskTheServer();
   remote_.WriteFile("/work/a/f", "text");
   const InodeNo a = InodeOf("a");
   const InodeNo file = InodeOf("a/f");

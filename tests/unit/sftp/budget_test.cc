@@ -97,6 +97,71 @@ TEST_F(Budget, ListingTakesAboutOneMoreRoundTripPerDoubling) {
   EXPECT_LE(Turns([&] { EXPECT_EQ(fs_->ReadDirectory(Patient(), Path())->size(), 3000U); }), 6);
 }
 
+TEST_F(Budget, ListingManyDirectoriesTakesTwoRoundTripsInAllAndFourRequestsEach) {
+  std::vector<DirectoryQuery> queries;
+  for (int d = 0; d < 60; ++d) {
+    const std::string name = "directory-" + std::to_string(d);
+    std::filesystem::create_directories(Local(name));
+    for (int f = 0; f < d; ++f) {
+      WriteLocal(name + "/" + std::to_string(f), "");
+    }
+    queries.push_back(DirectoryQuery{Path(name)});
+  }
+  channel_->TakeRequests();
+  std::size_t listed = 0;
+  EXPECT_EQ(Turns([&] {
+              const Status status = fs_->ReadDirectories(
+                  Patient(), queries, 1000, [&](std::size_t index, Result<DirectoryListing> listing) {
+                    ASSERT_TRUE(listing.ok());
+                    EXPECT_EQ(listing->entries.size(), index);
+                    EXPECT_TRUE(listing->directory && listing->directory->is_directory());
+                    ++listed;
+                  });
+              EXPECT_TRUE(status.ok());
+            }),
+            2);
+  EXPECT_EQ(listed, 60U);
+  EXPECT_EQ(channel_->TakeRequests(),
+            (Counts{{MessageType::kOpendir, 60}, {MessageType::kReaddir, 120}, {MessageType::kClose, 60}}));
+}
+
+TEST_F(Budget, OneDirectoryOfManyThatFailsDoesNotFailTheOthers) {
+  std::filesystem::create_directories(Local("small"));
+  std::filesystem::create_directories(Local("big"));
+  WriteLocal("small/file", "");
+  for (int f = 0; f < 250; ++f) {
+    WriteLocal("big/" + std::to_string(f), "");
+  }
+  const std::vector<DirectoryQuery> queries{{Path("missing")}, {Path("big")}, {Path("small/file")}, {Path("small")}};
+  std::map<std::size_t, Result<DirectoryListing>> answers;
+  ASSERT_TRUE(fs_->ReadDirectories(Patient(), queries, 200,
+                                   [&](std::size_t index, Result<DirectoryListing> listing) {
+                                     answers.emplace(index, std::move(listing));
+                                   })
+                  .ok());
+  EXPECT_EQ(answers.at(0).error().code, Code::kNotFound);
+  EXPECT_EQ(answers.at(1).error().code, Code::kTooBig);
+  EXPECT_FALSE(answers.at(2).ok());
+  EXPECT_EQ(answers.at(3)->entries.size(), 1U);
+}
+
+TEST_F(Budget, ManyPathsAreLookedAtInOneRoundTrip) {
+  WriteLocal("file", "12345");
+  std::vector<RemotePath> paths(100, Path("file"));
+  paths.push_back(Path("missing"));
+  std::size_t found = 0;
+  EXPECT_EQ(Turns([&] {
+              EXPECT_TRUE(fs_->LstatMany(Patient(), paths,
+                                         [&](std::size_t index, Result<Attributes> seen) {
+                                           EXPECT_EQ(seen.ok(), index < 100);
+                                           found += seen.ok() ? 1 : 0;
+                                         })
+                              .ok());
+            }),
+            1);
+  EXPECT_EQ(found, 100U);
+}
+
 TEST_F(Budget, AThousandLstatsInOneRoundTrip) {
   for (int i = 0; i < 1000; ++i) {
     WriteLocal(std::to_string(i), std::string(static_cast<std::size_t>(i), 'x'));
