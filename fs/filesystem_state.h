@@ -15,6 +15,7 @@
 #include "fs/open_dir.h"
 #include "fs/open_file.h"
 #include "fs/renames_in_flight.h"
+#include "fs/set_times.h"
 #include "fs/write_buffer.h"
 
 namespace bt {
@@ -57,6 +58,16 @@ struct Filesystem::State {
   Entry MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
+  AttributesReply ReplyOf(const Inode& inode, const Inode::Sight& sight) const;
+  // A change of a file that is open for writing travels with its writes: the answer to the program, 0 RT. Nothing when
+  // this change must be made, and answered for, by itself.
+  std::optional<AttributesReply> PromiseChange(Inode& inode, const SetAttributesRequest& request);
+
+  // The nanoseconds of times that were set here (set_times.h).
+  void RememberSetTimes(const Inode& inode, const SetAttributesRequest& request, const AttributeChange& change);
+  void ForgetSetTimes(const Inode& inode);
+  void ForgetSetTimes(InodeNo parent, const Name& name);  // nothing is there, or something new
+
   // Asks for what was just made at the name and makes its inode. 1 RT
   Result<Entry> EntryOfMade(const OpContext& ctx, InodeNo parent, const Name& name);
   // Gives a new file or directory the permissions that were asked for when the server's umask took some away. 0 or 1 RT
@@ -69,6 +80,7 @@ struct Filesystem::State {
 
   InodeTable inodes;
   RenamesInFlight renames;
+  SetTimes set_times;
   HandleTable<FileHandle, OpenFile> files;
   HandleTable<DirectoryHandle, OpenDir> directories;
 

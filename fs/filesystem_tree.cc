@@ -117,6 +117,7 @@ Status Filesystem::Unlink(const OpContext& ctx, InodeNo parent, std::string_view
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveFile(ctx, directory / wanted); });
   if (NothingThere(removed)) {
+    state.ForgetSetTimes(parent, wanted);
     state.inodes.Gone(parent, wanted);
   }
   return removed;
@@ -129,6 +130,7 @@ Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::st
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveDirectory(ctx, directory / wanted); });
   if (NothingThere(removed)) {
+    state.ForgetSetTimes(parent, wanted);
     state.inodes.Gone(parent, wanted);
   }
   return removed;
@@ -148,6 +150,7 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       const RenamesInFlight::Mark mark(state.renames, from_directory / from);
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
       if (renamed.ok()) {
+        state.set_times.Moved(from_directory / from, to_directory / to);
         state.inodes.Moved(parent, from, new_parent, to);
         return renamed;
       }

@@ -71,6 +71,7 @@ FilesystemOptions ToFilesystemOptions(const MountPlan& plan) {
   options.symlinks = plan.options.symlinks;
   options.read_only = plan.options.read_only;
   options.write_timeout = plan.options.timeout;
+  options.set_times_file = XdgDirectory("XDG_STATE_HOME", ".local/state") / "bt-mount/times" / TargetLabel(plan.target);
   return options;
 }
 

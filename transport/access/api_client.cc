@@ -54,7 +54,10 @@ std::chrono::milliseconds RetryDelay(const RetryPolicy& policy, unsigned attempt
 }
 
 ApiClient::ApiClient(Credentials credentials, ApiOptions options)
-    : credentials_(std::move(credentials)), options_(std::move(options)), attempts_(options_.retry.attempts), http_(options_.http) {}
+    : credentials_(std::move(credentials)),
+      options_(std::move(options)),
+      attempts_(options_.retry.attempts),
+      http_(options_.http) {}
 
 Result<JobInfo> ApiClient::FindJob(const OpContext& ctx, const Target& target) {
   const std::string request = Dump({{"job_id", target.job}});

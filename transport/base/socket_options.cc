@@ -41,7 +41,8 @@ void TuneForLongLink(int fd) {
 
 void ResetConnection(int fd) {
 #if defined(__linux__)
-  // Disconnecting sends a RST and empties the send queue; shutdown() alone would go on delivering it, even after close().
+  // Disconnecting sends a RST and empties the send queue; shutdown() alone would go on delivering it, even after
+  // close().
   struct sockaddr nobody {};
   nobody.sa_family = AF_UNSPEC;
   // Not by connect(): ThreadSanitizer takes that for a new descriptor, and other threads' use of this one for a race.

@@ -136,9 +136,9 @@ class SftpClient::Call {
   Call& operator=(Call&& other) noexcept;
   ~Call();
 
-  // Blocks until the reply, the deadline or the cancellation. While bytes of any reply come in, the deadline counts from
-  // the last of them, up to ten times as long in all. Errors: the context's and the channel's end; a STATUS is
-  // a reply. At most once.
+  // Blocks until the reply, the deadline or the cancellation. While bytes of any reply come in, the deadline counts
+  // from the last of them, up to ten times as long in all. Errors: the context's and the channel's end; a STATUS is a
+  // reply. At most once.
   Result<Reply> Await(const OpContext& ctx);
 
  private:
