@@ -76,8 +76,9 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   const InodePin pin = TRY(state.inodes.Pin(inode));
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
-    // Known since a moment: what came back behind the last write of a file, above all.
-    if (const auto sight = pin.inode()->LastSeen(state.options.attribute_ttl)) {
+    // What came back behind the last write of a file is known without asking again.
+    const auto sight = pin.inode()->SeenBehindWrite(state.options.attribute_ttl);
+    if (sight && !state.inodes.detached(inode)) {
       return state.ReplyOf(*pin.inode(), *sight);
     }
     return state.MakeReply(*pin.inode(), TRY(state.LookAt(ctx, pin.share(), file.get())));

@@ -12,6 +12,7 @@ void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
     return;
   }
   sight_ = Sight{attributes, asked_at};
+  behind_write_ = false;
   times_known_ = true;
 }
 
@@ -21,6 +22,16 @@ std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
     return std::nullopt;
   }
   return sight_;
+}
+
+std::optional<Inode::Sight> Inode::SeenBehindWrite(Duration max_age) const {
+  {
+    MutexLock lock(mutex_);
+    if (!behind_write_) {
+      return std::nullopt;
+    }
+  }
+  return LastSeen(max_age);
 }
 
 std::optional<Inode::Sight> Inode::LastKnown() const {
@@ -119,6 +130,7 @@ void Inode::WritesDone(unsigned count, unsigned changes, bool success, const std
     sight_.reset();
   } else if (seen && nothing_since && unacknowledged_ == 0) {
     sight_ = Sight{*seen, sent_at};
+    behind_write_ = true;
     times_known_ = true;
   }
 }

@@ -44,6 +44,8 @@ class Inode {
   void Saw(TimePoint asked_at, const Attributes& attributes);
   // What is known completely and was asked for at most `max_age` ago.
   std::optional<Sight> LastSeen(Duration max_age) const;
+  // The same, and it came behind our own last write.
+  std::optional<Sight> SeenBehindWrite(Duration max_age) const;
   // However old and incomplete: for when nobody can be asked.
   std::optional<Sight> LastKnown() const;
   // The server has carried out `change`: the attributes after it, when they are known.
@@ -86,6 +88,7 @@ class Inode {
 
   mutable Mutex mutex_;
   std::optional<Sight> sight_ GUARDED_BY(mutex_);
+  bool behind_write_ GUARDED_BY(mutex_) = false;
   bool times_known_ GUARDED_BY(mutex_) = false;  // a write moves mtime by the server's clock, which we do not see
   TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
