@@ -352,7 +352,7 @@ os.link(M + '/a', M + '/b')
 assert os.stat(S + '/a').st_ino == os.stat(S + '/b').st_ino
 for i in range(5):
     put(M + '/a', b'text %d' % i)
-    assert get(M + '/b') == b'text %d' % i
+    within(5, lambda: get(M + '/b') == b'text %d' % i)
 os.chmod(M + '/b', 0o600)
 within(5, lambda: os.stat(M + '/a').st_mode & 0o777 == 0o600)
 os.unlink(M + '/a')
@@ -376,8 +376,8 @@ assert subprocess.run([sys.executable, '-c', child, M + '/f'], stderr=subprocess
 TEST_F(Promises, No21WhatSftpCannotDoIsRefused) {
   Python(R"(
 put(M + '/f', b'x')
-fails('EOPNOTSUPP', os.setxattr, M + '/f', 'user.x', b'y')
-fails('EOPNOTSUPP', os.getxattr, M + '/f', 'user.x')
+fails('ENOTSUP', os.setxattr, M + '/f', 'user.x', b'y')
+fails('ENOTSUP', os.getxattr, M + '/f', 'user.x')
 fails('EPERM', os.mkfifo, M + '/fifo')
 fails('EPERM', os.mknod, M + '/device', stat.S_IFCHR | 0o600, os.makedev(1, 3))
 libc = ctypes.CDLL(None, use_errno=True)
