@@ -36,6 +36,7 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       view(options),
       inodes(options.root),
       reads(ReadingOptions(options)),
+      set_times(options.set_times_file),
       listings(DirectoryCacheOptions{.lifetime = options.attribute_ttl, .max_entries = options.max_cached_entries}),
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
@@ -91,7 +92,18 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
   } else if (S_ISLNK(inode.type())) {
     attributes.size = inode.shown_link_size().value_or(attributes.size);
   }
-  return view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
+  struct stat shown = view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
+  if (!set_times.empty()) {
+    const Result<RemotePath> path = inodes.PathOf(inode.number());
+    const std::optional<SetTimes::Times> set = path.ok() ? set_times.Find(*path) : std::nullopt;
+    if (set && set->atime.tv_sec == shown.st_atim.tv_sec) {
+      shown.st_atim.tv_nsec = set->atime.tv_nsec;
+    }
+    if (set && set->mtime.tv_sec == shown.st_mtim.tv_sec) {
+      shown.st_mtim.tv_nsec = shown.st_ctim.tv_nsec = set->mtime.tv_nsec;
+    }
+  }
+  return shown;
 }
 
 Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -66,6 +67,8 @@ struct FilesystemOptions {
   std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
   unsigned write_threads = 16;                     // writes on their way at the same time
   std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up; 0: never
+  // Where the nanoseconds of times that programs set outlive the mount (fs/set_times.h); empty: nowhere.
+  std::filesystem::path set_times_file;
   // False while the link is down: then what was seen last is shown, however old, where the server would be asked.
   // Called often, from any thread; empty: always reachable.
   std::function<bool()> reachable;
@@ -175,8 +178,9 @@ class Filesystem {
   // close(2): every write of the handle acknowledged by the server, and its first error reported, once. The deadline
   // counts from the last acknowledgement, so that a slow link is not a dead one. An interrupted flush loses nothing.
   Status Flush(const OpContext& ctx, FileHandle handle);
-  // Whether there is nothing to flush. Never waits: closing a file that was only read must not hang on a dead link.
-  bool Clean(FileHandle handle) const;
+  // Whether there is nothing to flush, asked because the handle is being closed. Never waits: closing a file that was
+  // only read must not hang on a dead link.
+  bool Clean(FileHandle handle);
   // fsync(2): every write of the file acknowledged, then fsync on the server where it is offered.
   Status Sync(const OpContext& ctx, FileHandle handle);
   // What is unwritten goes on being written; then the server's handle is closed.

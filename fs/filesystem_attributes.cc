@@ -1,8 +1,7 @@
-// Lookup, getattr, setattr, access.
+// Lookup, getattr, access.
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "fs/filesystem.h"
@@ -12,43 +11,7 @@ namespace bt {
 
 namespace {
 
-using Request = SetAttributesRequest;
-
 constexpr std::chrono::seconds kRootPatience{1};
-
-std::int64_t SecondsOf(const Request::Time& time, std::int64_t kept) {
-  switch (time.kind) {
-    case Request::TimeKind::kOmit:
-      return kept;
-    case Request::TimeKind::kNow:
-      return ClampToWire(std::time(nullptr));
-    case Request::TimeKind::kSet:
-      return ClampToWire(time.value.tv_sec);
-  }
-  return kept;
-}
-
-// Owner and times travel in pairs: whether one half of a pair must be asked for first.
-bool NeedsOtherHalf(const Request& request) {
-  return request.uid.has_value() != request.gid.has_value() ||
-         (request.atime.kind == Request::TimeKind::kOmit) != (request.mtime.kind == Request::TimeKind::kOmit);
-}
-
-AttributeChange ChangeOf(const Request& request, const Attributes& now, const AttributeView& view) {
-  AttributeChange change;
-  change.size = request.size;
-  if (request.permissions) {
-    change.permissions = *request.permissions & 07777U;
-  }
-  if (request.uid || request.gid) {
-    change.owner = {.uid = request.uid ? view.RemoteUid(*request.uid) : now.uid,
-                    .gid = request.gid ? view.RemoteGid(*request.gid) : now.gid};
-  }
-  if (request.atime.kind != Request::TimeKind::kOmit || request.mtime.kind != Request::TimeKind::kOmit) {
-    change.times = {.atime = SecondsOf(request.atime, now.atime), .mtime = SecondsOf(request.mtime, now.mtime)};
-  }
-  return change;
-}
 
 }  // namespace
 
@@ -83,7 +46,9 @@ Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::stri
   }
   const std::shared_ptr<Inode> inode = TRY(state.inodes.LookUp(parent, wanted, found->mode & S_IFMT));
   inode->Saw(asked_at, *found);
-  return state.MakeEntry(*inode, *found, pending_end, asked_at);
+  Attributes attributes = *found;
+  inode->ApplyPromised(asked_at, attributes);
+  return state.MakeEntry(*inode, attributes, pending_end, asked_at);
 }
 
 Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode,
@@ -111,6 +76,7 @@ Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, 
     }
   }
   look.attributes = TRY(std::move(answer));
+  inode->ApplyPromised(look.asked_at, look.attributes);
   inode->Saw(look.asked_at, look.attributes);
   if (inode->number() == kRootInode) {
     MutexLock lock(stats_mutex);
@@ -128,6 +94,11 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   }
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
+    // What came back behind the last write of a file is known without asking again.
+    const auto sight = pin.inode()->SeenBehindWrite(state.options.attribute_ttl);
+    if (sight && !state.inodes.detached(inode)) {
+      return state.ReplyOf(*pin.inode(), *sight);
+    }
     Result<State::Look> look =
         state.AskPatiently(ctx, pin.inode()->LastKnown().has_value(),
                            [&](const OpContext& question) { return state.LookAt(question, pin.share(), file.get()); });
@@ -189,60 +160,6 @@ std::optional<Entry> Filesystem::KnownEntry(InodeNo parent, std::string_view nam
     return known;
   }
   return state.reachable() ? std::nullopt : state.EntryFromMemory(parent, *wanted, DirectoryCache::Age::kAny);
-}
-
-Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo inode, const Request& request,
-                                                  std::optional<FileHandle> handle) {
-  State& state = *state_;
-  TRY(state.CheckWritable());
-  const InodePin pin = TRY(state.inodes.Pin(inode));
-  Inode& target = *pin.inode();
-
-  // The server's handle where the kernel names one that may do it, or where there is no name any more.
-  std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
-  if (file != nullptr && request.size && !file->writable()) {
-    file = nullptr;
-  }
-  if (file == nullptr && state.inodes.detached(inode)) {
-    file = target.AnyOpenFile(/*writable=*/request.size.has_value());
-  }
-
-  // Unwritten bytes would undo a truncation, and move the times after they were set.
-  if (request.size || request.atime.kind != Request::TimeKind::kOmit ||
-      request.mtime.kind != Request::TimeKind::kOmit) {
-    TRY(state.writes.Drain(ctx, inode));
-  }
-  Attributes now;
-  if (NeedsOtherHalf(request)) {
-    now = TRY(state.LookAt(ctx, pin.share(), file.get())).attributes;
-  }
-  const AttributeChange change = ChangeOf(request, now, state.view);
-  if (change.empty()) {
-    return state.MakeReply(target, TRY(state.LookAt(ctx, pin.share(), file.get())));
-  }
-
-  const Status done = file != nullptr ? file->remote().SetAttributes(ctx, change)
-                                      : state.OnPath(ctx, inode, [&](const RemotePath& path) {
-                                          return state.remote.SetAttributes(ctx, path, change);
-                                        });
-  if (change.times) {
-    // Before the change is noted: who looks at the file after that shall find nothing old.
-    if (const Result<RemotePath> path = state.inodes.PathOf(inode); path.ok()) {
-      state.reads.Forget(*path);
-    }
-  }
-  if (!done.ok()) {
-    target.ChangedSomehow();  // some of it may have been done
-    return done.error();
-  }
-  const std::optional<Inode::Sight> sight = target.Changed(change, state.options.attribute_ttl);
-  if (!sight) {
-    return state.MakeReply(target, TRY(state.LookAt(ctx, pin.share(), file.get())));
-  }
-  // What was known a moment ago and what was changed since make the answer, for the rest of its life: no round trip.
-  const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - sight->asked_at);
-  return AttributesReply{state.Show(target, sight->attributes, 0),
-                         std::max(state.options.attribute_ttl - age, std::chrono::milliseconds(0))};
 }
 
 Status Filesystem::Access(const OpContext& ctx, InodeNo inode, int mask, uid_t uid, gid_t gid) {

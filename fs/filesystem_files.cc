@@ -80,8 +80,12 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   if (wanted.read) {
     state.NoteOpened(inode);
   }
+  // Bytes written before a truncation must not come after it; and the server decides by the mode that it knows.
+  if (wanted.truncate || state.writes.HasChanges(inode)) {
+    TRY(state.writes.Drain(ctx, inode));
+  }
   if (wanted.truncate) {
-    TRY(state.writes.Drain(ctx, inode));  // bytes written before the truncation must not come after it
+    state.ForgetSetTimes(*opened_inode);
   }
   const TimePoint asked_at = Clock::now();
   OpenedFile opened = TRY(state.OnPath(
@@ -140,6 +144,9 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   const std::shared_ptr<Inode> inode =
       TRY(made ? state.Made(parent, wanted, type) : state.inodes.LookUp(parent, wanted, type));
   InodePin pin = TRY(state.inodes.Pin(inode->number()));
+  if (made || asked.truncate) {
+    state.ForgetSetTimes(parent, wanted);
+  }
   if (!made && asked.truncate) {
     inode->ChangedSomehow();
   } else {
@@ -188,16 +195,25 @@ Status Filesystem::Write(const OpContext& ctx, FileHandle handle, std::uint64_t 
     return Error{Code::kBadHandle, "not open for writing", "fs.not-writable"};
   }
   TRY(CheckRange(offset, bytes.size()));
+  file->SetClosing(false);
+  state_->ForgetSetTimes(file->inode());
   return state_->writes.Write(ctx, file, offset, bytes);
 }
 
 Status Filesystem::Flush(const OpContext& ctx, FileHandle handle) {
   const std::shared_ptr<OpenFile> file = TRY(state_->FindFile(handle));
+  file->SetClosing(true);
   return state_->writes.Flush(ctx, *file);
 }
 
-bool Filesystem::Clean(FileHandle handle) const {
-  return state_->files.Find(handle) != nullptr && state_->writes.Clean(handle);
+bool Filesystem::Clean(FileHandle handle) {
+  const std::shared_ptr<OpenFile> file = state_->files.Find(handle);
+  if (file == nullptr || !state_->writes.Clean(handle)) {
+    return false;
+  }
+  file->SetClosing(true);
+  // A change may have been promised between the two.
+  return state_->writes.Clean(handle);
 }
 
 Status Filesystem::Sync(const OpContext& ctx, FileHandle handle) {
@@ -230,6 +246,7 @@ Result<std::uint64_t> Filesystem::CopyRange(const OpContext& ctx, FileHandle fro
   TRY(state.writes.Drain(ctx, source->inode().number()));
   TRY(state.writes.Drain(ctx, target->inode().number()));
   target->inode().ChangedSomehow();
+  state.ForgetSetTimes(target->inode());
   Result<std::uint64_t> copied =
       state.remote.CopyRange(ctx, source->remote(), from_offset, target->remote(), to_offset, length);
   target->inode().ChangedSomehow();

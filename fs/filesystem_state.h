@@ -21,6 +21,7 @@
 #include "fs/open_file.h"
 #include "fs/read_order.h"
 #include "fs/renames_in_flight.h"
+#include "fs/set_times.h"
 #include "fs/write_buffer.h"
 
 namespace bt {
@@ -118,6 +119,17 @@ struct Filesystem::State {
     }
     return outcome;
   }
+  AttributesReply ReplyOf(const Inode& inode, const Inode::Sight& sight) const;
+  // A change of a file that is open for writing travels with its writes: the answer to the program, 0 RT. Nothing when
+  // this change must be made, and answered for, by itself.
+  std::optional<AttributesReply> PromiseChange(Inode& inode, const SetAttributesRequest& request);
+
+  // The times of the file are set from here: what was read of it may look like another version, and the other way round.
+  void ForgetContents(const Inode& inode);
+  // The nanoseconds of times that were set here (set_times.h).
+  void RememberSetTimes(const Inode& inode, const SetAttributesRequest& request, const AttributeChange& change);
+  void ForgetSetTimes(const Inode& inode);
+  void ForgetSetTimes(InodeNo parent, const Name& name);  // nothing is there, or something new
 
   // Asks for what was just made at the name and makes its inode. 1 RT
   Result<Entry> EntryOfMade(const OpContext& ctx, InodeNo parent, const Name& name);
@@ -132,6 +144,7 @@ struct Filesystem::State {
   InodeTable inodes;
   ReadCache reads;
   RenamesInFlight renames;
+  SetTimes set_times;
   HandleTable<FileHandle, OpenFile> files;
   HandleTable<DirectoryHandle, OpenDir> directories;
 

@@ -117,6 +117,7 @@ Status Filesystem::Unlink(const OpContext& ctx, InodeNo parent, std::string_view
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveFile(ctx, directory / wanted); });
   if (NothingThere(removed)) {
+    state.ForgetSetTimes(parent, wanted);
     state.Gone(parent, wanted);
     return removed;
   }
@@ -130,6 +131,7 @@ Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::st
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveDirectory(ctx, directory / wanted); });
   if (NothingThere(removed)) {
+    state.ForgetSetTimes(parent, wanted);
     state.Gone(parent, wanted);
     return removed;
   }
@@ -157,6 +159,7 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       if (renamed.ok()) {
         state.reads.Forget(from_directory / from);
         state.reads.Forget(to_directory / to);
+        state.set_times.Moved(from_directory / from, to_directory / to);
         state.Moved(parent, from, new_parent, to);
       }
       if (directory) {

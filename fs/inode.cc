@@ -12,6 +12,7 @@ void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
     return;
   }
   sight_ = Sight{attributes, asked_at};
+  behind_write_ = false;
   times_known_ = true;
 }
 
@@ -21,6 +22,16 @@ std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
     return std::nullopt;
   }
   return sight_;
+}
+
+std::optional<Inode::Sight> Inode::SeenBehindWrite(Duration max_age) const {
+  {
+    MutexLock lock(mutex_);
+    if (!behind_write_) {
+      return std::nullopt;
+    }
+  }
+  return LastSeen(max_age);
 }
 
 std::optional<Inode::Sight> Inode::LastKnown() const {
@@ -40,33 +51,56 @@ bool Inode::MayKeepPages(const FileVersion& version, bool settled) {
   return same;
 }
 
-std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
-  MutexLock lock(mutex_);
-  last_change_ = Clock::now();
+namespace {
+
+bool HasSetId(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
+
+}  // namespace
+
+bool Inode::ApplyToSight(const AttributeChange& change) {
   // A change of owner may cost the set-id bits, and the set-id bits themselves are the server's to grant: look again.
-  if (change.owner || (change.permissions.value_or(0) & (S_ISUID | S_ISGID)) != 0) {
+  if (HasSetId(change.permissions.value_or(0)) || (change.owner && sight_ && HasSetId(sight_->attributes.mode))) {
     sight_.reset();
   }
   if (!sight_) {
-    return std::nullopt;
+    return false;
   }
-  Attributes& attributes = sight_->attributes;
+  Apply(change, sight_->attributes);
   if (change.size) {
-    attributes.size = *change.size;
     times_known_ = false;
   }
-  if (change.permissions) {
-    attributes.mode = (attributes.mode & S_IFMT) | *change.permissions;
-  }
   if (change.times) {
-    attributes.atime = change.times->atime;
-    attributes.mtime = change.times->mtime;
     times_known_ = true;
   }
-  if (!times_known_ || last_change_ - sight_->asked_at >= max_age) {
+  return true;
+}
+
+std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
+  MutexLock lock(mutex_);
+  last_change_ = Clock::now();
+  if (!ApplyToSight(change) || !times_known_ || last_change_ - sight_->asked_at >= max_age) {
     return std::nullopt;
   }
   return sight_;
+}
+
+std::optional<Inode::Sight> Inode::ChangeAccepted(const AttributeChange& change) {
+  MutexLock lock(mutex_);
+  ++unacknowledged_;
+  last_change_ = Clock::now();
+  if (promised_pending_++ == 0) {
+    promised_ = {};
+  }
+  Merge(change, promised_);
+  ApplyToSight(change);
+  return sight_;
+}
+
+void Inode::ApplyPromised(TimePoint asked_at, Attributes& attributes) const {
+  MutexLock lock(mutex_);
+  if (promised_pending_ > 0 || promised_done_at_ >= asked_at) {
+    Apply(promised_, attributes);
+  }
 }
 
 void Inode::ChangedSomehow() {
@@ -101,6 +135,7 @@ void Inode::WriteAccepted(std::uint64_t end, bool append) {
   ++unacknowledged_;
   last_change_ = Clock::now();
   times_known_ = false;
+  promised_.times.reset();  // it moves them on
   if (append) {
     sight_.reset();
   } else if (sight_) {
@@ -108,12 +143,23 @@ void Inode::WriteAccepted(std::uint64_t end, bool append) {
   }
 }
 
-void Inode::WritesDone(unsigned count, bool success) {
+void Inode::WritesDone(unsigned count, unsigned changes, bool success, const std::optional<Attributes>& seen,
+                       TimePoint sent_at) {
   MutexLock lock(mutex_);
+  const bool nothing_since = last_change_ <= sent_at;
   unacknowledged_ -= count;
+  promised_pending_ -= changes;
   last_change_ = Clock::now();
+  if (changes > 0) {
+    promised_done_at_ = last_change_;
+  }
   if (!success) {
+    promised_ = {};
     sight_.reset();
+  } else if (seen && nothing_since && unacknowledged_ == 0) {
+    sight_ = Sight{*seen, sent_at};
+    behind_write_ = true;
+    times_known_ = true;
   }
 }
 

@@ -45,6 +45,8 @@ class Inode {
   void Saw(TimePoint asked_at, const Attributes& attributes);
   // What is known completely and was asked for at most `max_age` ago.
   std::optional<Sight> LastSeen(Duration max_age) const;
+  // The same, and it came behind our own last write.
+  std::optional<Sight> SeenBehindWrite(Duration max_age) const;
   // However old and incomplete: for when nobody can be asked.
   std::optional<Sight> LastKnown() const;
   // The server's own word, untouched by changes from here since; however old.
@@ -69,7 +71,16 @@ class Inode {
   // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those
   // were acknowledged or failed.
   void WriteAccepted(std::uint64_t end, bool append);
-  void WritesDone(unsigned count, bool success);
+  // A change that travels with the writes was promised to a program: the attributes after it, as far as known. `change`
+  // has no size. Counts like a write.
+  std::optional<Sight> ChangeAccepted(const AttributeChange& change);
+  // `changes` of the `count` were changes. `seen`: what the server said behind the last of them, which was sent at
+  // `sent_at`.
+  void WritesDone(unsigned count, unsigned changes, bool success, const std::optional<Attributes>& seen = {},
+                  TimePoint sent_at = TimePoint::min());
+  // Puts changes that were promised to programs onto the server's answer to a question sent at `asked_at`, as far as
+  // the server may have answered before it carried them out.
+  void ApplyPromised(TimePoint asked_at, Attributes& attributes) const;
 
   // st_size of a symlink whose text was rewritten, once the text is known.
   void SetShownLinkSize(std::uint64_t size);
@@ -80,6 +91,9 @@ class Inode {
   std::shared_ptr<OpenFile> AnyOpenFile(bool writable) const;
 
  private:
+  // False when what is known can no longer be built on.
+  bool ApplyToSight(const AttributeChange& change) REQUIRES(mutex_);
+
   const InodeNo number_;
   const ino_t shown_number_;
   const mode_t type_;
@@ -87,10 +101,14 @@ class Inode {
 
   mutable Mutex mutex_;
   std::optional<Sight> sight_ GUARDED_BY(mutex_);
+  bool behind_write_ GUARDED_BY(mutex_) = false;
   bool times_known_ GUARDED_BY(mutex_) = false;  // a write moves mtime by the server's clock, which we do not see
   TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
   std::optional<FileVersion> settled_pages_ GUARDED_BY(mutex_);  // what the kernel's pages were read from
+  AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind
+  unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
+  TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
 };

@@ -1,9 +1,10 @@
 // One open file: the server's handle, the inode it belongs to, and what it may do. Shared by the handle table, running
 // requests and unwritten data; the last share closes it on the server without waiting.
 //
-// Threading: immutable after construction; RemoteFile may be called from any thread.
+// Threading: any thread; RemoteFile may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -36,12 +37,18 @@ class OpenFile {
   bool writable() const { return flags_.write; }
   bool append() const { return flags_.append; }
 
+  // Whether a close(2) of the handle has been asked for since its last write: then nobody may be left to collect
+  // errors.
+  bool closing() const { return closing_.load(); }
+  void SetClosing(bool closing) { closing_.store(closing); }
+
  private:
   const FileHandle handle_;
   const InodePin pin_;
   const std::shared_ptr<RemoteFile> remote_;
   const OpenFlags flags_;
   const std::shared_ptr<FileReader> reader_;
+  std::atomic<bool> closing_{false};
 };
 
 }  // namespace bt

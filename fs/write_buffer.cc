@@ -30,8 +30,10 @@ Status WriteBuffer::Write(const OpContext& ctx, const std::shared_ptr<OpenFile>&
   TRY(AwaitRoom(ctx, bytes.size()));
   TRY(TakeError(file->handle()));
   dirty_bytes_ += bytes.size();
-  if (!Join(pending_[inode], file, offset, bytes)) {
-    ++chunks_;
+  bool worth_telling = true;
+  if (Join(pending_[inode], file, offset, bytes)) {
+    worth_telling = pending_[inode].chunks.back().bytes.size() >= kWorthSending;  // else its time is being kept already
+  } else {
     lock.Unlock();
     Chunk chunk{.file = file,
                 .handle = file->handle(),
@@ -39,17 +41,45 @@ Status WriteBuffer::Write(const OpContext& ctx, const std::shared_ptr<OpenFile>&
                 .offset = offset,
                 .bytes = {bytes.begin(), bytes.end()}};
     lock.Lock();
-    chunk.serial = next_serial_++;
-    PendingFile& pending = pending_[inode];
-    if (pending.chunks.empty()) {
-      turns_.push_back(inode);
-    }
-    pending.chunks.push_back(std::move(chunk));
-    ++handles_[file->handle()].chunks;
+    AddChunk(file, std::move(chunk));
   }
   file->inode().WriteAccepted(offset + bytes.size(), file->append());
-  work_.NotifyOne();
+  if (worth_telling) {
+    work_.NotifyOne();
+  }
   return {};
+}
+
+WriteBuffer::Chunk& WriteBuffer::AddChunk(const std::shared_ptr<OpenFile>& file, Chunk chunk) {
+  const InodeNo inode = file->inode().number();
+  chunk.serial = next_serial_++;
+  chunk.accepted_at = Clock::now();
+  PendingFile& pending = pending_[inode];
+  if (pending.chunks.empty()) {
+    turns_.push_back(inode);
+  }
+  ++chunks_;
+  ++handles_[file->handle()].chunks;
+  return pending.chunks.emplace_back(std::move(chunk));
+}
+
+void WriteBuffer::Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change) {
+  MutexLock lock(mutex_);
+  PendingFile& pending = pending_[file->inode().number()];
+  const bool joins =
+      !pending.chunks.empty() && !pending.chunks.back().on_its_way && pending.chunks.back().handle == file->handle();
+  Chunk& chunk =
+      joins ? pending.chunks.back() : AddChunk(file, Chunk{.file = file, .handle = file->handle(), .writes = 0});
+  Merge(change, chunk.change);
+  ++chunk.changes;
+  work_.NotifyOne();
+}
+
+bool WriteBuffer::HasChanges(InodeNo inode) const {
+  MutexLock lock(mutex_);
+  const auto found = pending_.find(inode);
+  return found != pending_.end() &&
+         std::ranges::any_of(found->second.chunks, [](const Chunk& chunk) { return chunk.changes > 0; });
 }
 
 bool WriteBuffer::Join(PendingFile& pending, const std::shared_ptr<OpenFile>& file, std::uint64_t offset,
@@ -59,7 +89,12 @@ bool WriteBuffer::Join(PendingFile& pending, const std::shared_ptr<OpenFile>& fi
   }
   // Only with the very last one: joining an earlier one would overtake what lies between.
   Chunk& last = pending.chunks.back();
-  if (last.on_its_way || last.handle != file->handle() || last.end() != offset ||
+  if (last.changes > 0 && last.writes == 0 && !last.on_its_way && last.handle == file->handle() && !last.change.times) {
+    // A file that was made and given its mode: both go with its first bytes.
+    last.offset = offset;
+    last.append = file->append();
+  }
+  if (last.on_its_way || last.handle != file->handle() || last.end() != offset || last.change.times ||
       last.bytes.size() + bytes.size() > (file->append() ? kAppendJoinLimit : kJoinLimit)) {
     return false;
   }
@@ -162,12 +197,17 @@ std::uint64_t WriteBuffer::lost_writes() const {
 }
 
 bool WriteBuffer::Conflict(const Chunk& earlier, const Chunk& later) {
-  return later.append || Touches(earlier, later.offset, later.bytes.size());
+  // Writes move the times, whichever range they touch; modes and owners do not care for them.
+  const bool times = earlier.change.times || later.change.times;
+  return times || (earlier.changes > 0 && later.changes > 0) || later.append ||
+         Touches(earlier, later.offset, later.bytes.size());
 }
 
 bool WriteBuffer::Touches(const Chunk& chunk, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + std::min(length, std::numeric_limits<std::uint64_t>::max() - offset);
-  return chunk.append || (chunk.offset < end && offset < chunk.end());
+  // A change touches no byte, but whoever waits for all of the file waits for it, too.
+  const bool everything = offset == 0 && length == std::numeric_limits<std::uint64_t>::max();
+  return chunk.append || everything || (chunk.offset < end && offset < chunk.end());
 }
 
 Status WriteBuffer::AwaitRoom(const OpContext& ctx, std::uint64_t bytes) {

@@ -4,6 +4,12 @@
 // handle it came through. Appending writes are sent one after the other, since each lands where the one before ended;
 // they count as overlapping everything. All others travel side by side. Neighbours that wait are joined.
 //
+// Gathering: the last chunk of a file is held while it is small, so that the next write joins it, until somebody waits
+// for it (close, fsync, truncate, a read of the range) or it is 100 ms old.
+//
+// Changes: chmod, chown and utimens of a file that is being written travel behind its last chunk, in the same request
+// to the RemoteFile. Times come after every write that was accepted before them, and before every later one.
+//
 // Errors belong to the handle that wrote: the first is reported once, by its next Write or Flush. One that nobody is
 // left to collect is logged as lost and counted.
 //
@@ -49,7 +55,10 @@ class WriteBuffer {
   // Takes a copy of `bytes`, or nothing of it. Waits only for room.
   Status Write(const OpContext& ctx, const std::shared_ptr<OpenFile>& file, std::uint64_t offset,
                std::span<const std::byte> bytes);
-  // Every write of the handle acknowledged; its first error.
+  // Takes a change without a size to be done behind what was accepted before; never waits. Its error is one of the
+  // handle's. The caller has told the inode (Inode::ChangeAccepted).
+  void Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change);
+  // Every write and change of the handle acknowledged; its first error.
   Status Flush(const OpContext& ctx, const OpenFile& file);
   // Whether Flush() would return success at once.
   bool Clean(FileHandle handle) const;
@@ -62,6 +71,7 @@ class WriteBuffer {
   // The kernel closed the handle: errors that come from now on are lost ones.
   void Released(FileHandle handle);
 
+  bool HasChanges(InodeNo inode) const;
   // One past the last byte of the inode's unacknowledged writes; 0 when there are none.
   std::uint64_t PendingEnd(InodeNo inode) const;
   std::uint64_t unwritten_bytes() const;
@@ -69,14 +79,23 @@ class WriteBuffer {
   std::uint64_t lost_writes() const;
 
  private:
+  // The last chunk of a file below this size waits for company while nobody waits for it, but not for long: a program
+  // that writes line by line costs ten requests a second, not a request a line; and a small file, its mode and its
+  // times are one request when it is closed.
+  static constexpr std::uint64_t kWorthSending = 256 * 1024;
+  static constexpr std::chrono::milliseconds kGather{100};
+
   struct Chunk {
     std::shared_ptr<OpenFile> file;  // belongs to the sending thread while on its way
     FileHandle handle{};
     bool append = false;
     std::uint64_t offset = 0;
-    std::vector<std::byte> bytes;  // not changed while on its way
-    std::uint64_t serial = 0;      // grows with every chunk of the mount
-    unsigned writes = 1;           // of programs, joined here
+    std::vector<std::byte> bytes{};  // not changed while on its way
+    AttributeChange change{};        // to be done behind the bytes
+    std::uint64_t serial = 0;        // grows with every chunk of the mount
+    unsigned writes = 1;             // of programs, joined here
+    unsigned changes = 0;            // the same
+    TimePoint accepted_at{};
     bool on_its_way = false;
 
     std::uint64_t end() const { return offset + bytes.size(); }
@@ -103,6 +122,12 @@ class WriteBuffer {
     InodeNo inode{};
     Chunks::iterator chunk;
     OpContext ctx;
+    TimePoint sent_at;
+    bool look = false;  // nothing else of the file is left: what it is then is worth knowing
+  };
+  struct Sent {
+    Status status;
+    std::optional<Attributes> seen;
   };
 
   static bool Conflict(const Chunk& earlier, const Chunk& later);
@@ -117,10 +142,13 @@ class WriteBuffer {
   bool Busy(const Scope& scope, std::uint64_t serial) const REQUIRES(mutex_);
   Status TakeError(FileHandle handle) REQUIRES(mutex_);
   std::vector<Error> UncollectedErrors() const;
-  std::optional<Chunks::iterator> Sendable(PendingFile& pending) const REQUIRES(mutex_);
-  std::optional<Job> NextJob() REQUIRES(mutex_);
+  Chunk& AddChunk(const std::shared_ptr<OpenFile>& file, Chunk chunk) REQUIRES(mutex_);
+  // When nothing may be sent now, `due` becomes the time when a chunk that is held for company is to go alone.
+  std::optional<Chunks::iterator> Sendable(PendingFile& pending, TimePoint now, TimePoint& due) const REQUIRES(mutex_);
+  std::optional<Job> NextJob(TimePoint& due) REQUIRES(mutex_);
   void Run();
-  void Finish(const Job& job, Status sent);
+  static Sent Send(const Job& job);
+  void Finish(const Job& job, Sent sent);
 
   const InodeTable& inodes_;
   const WriteBufferOptions options_;

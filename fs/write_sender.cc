@@ -14,9 +14,6 @@ namespace bt {
 
 namespace {
 
-// The last chunk of a file below this size waits for company while others of the file are on their way and nobody waits
-// for it: a program that writes line by line costs a request a round trip, not a request a line.
-constexpr std::uint64_t kWorthSending = 256_KiB;
 constexpr unsigned kSendWindow = 64;  // chunks of one file among which the next is searched
 // A link that is slower than this counts as dead: what goes along with a write may take that long on top.
 constexpr std::uint64_t kSlowestLink = 64_KiB;  // bytes per second
@@ -57,7 +54,8 @@ std::vector<Error> WriteBuffer::UncollectedErrors() const {
   return errors;
 }
 
-std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& pending) const {
+std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& pending, TimePoint now,
+                                                                   TimePoint& due) const {
   Chunks& chunks = pending.chunks;
   unsigned searched = 0;
   for (auto chunk = chunks.begin(); chunk != chunks.end() && searched < kSendWindow; ++chunk, ++searched) {
@@ -66,7 +64,8 @@ std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& 
       continue;
     }
     const bool may_grow = std::next(chunk) == chunks.end() && chunk->bytes.size() < kWorthSending;
-    if (may_grow && pending.on_their_way > 0 && pending.waiters == 0 && waiting_for_all_ == 0) {
+    if (may_grow && pending.waiters == 0 && waiting_for_all_ == 0 && now < chunk->accepted_at + kGather) {
+      due = std::min(due, chunk->accepted_at + kGather);
       continue;
     }
     return chunk;
@@ -74,10 +73,11 @@ std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& 
   return std::nullopt;
 }
 
-std::optional<WriteBuffer::Job> WriteBuffer::NextJob() {
+std::optional<WriteBuffer::Job> WriteBuffer::NextJob(TimePoint& due) {
+  const TimePoint now = Clock::now();
   for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
     PendingFile& pending = pending_.at(*turn);
-    const std::optional<Chunks::iterator> chunk = Sendable(pending);
+    const std::optional<Chunks::iterator> chunk = Sendable(pending, now, due);
     if (!chunk) {
       continue;
     }
@@ -87,7 +87,8 @@ std::optional<WriteBuffer::Job> WriteBuffer::NextJob() {
     const auto patience = options_.write_timeout + std::chrono::milliseconds(1000 * bytes_on_their_way_ / kSlowestLink);
     Job job{*turn, *chunk,
             options_.write_timeout.count() == 0 ? OpContext{TimePoint::max(), stop_.get_token()}
-                                                : OpContext::WithTimeout(patience, stop_.get_token())};
+                                                : OpContext::WithTimeout(patience, stop_.get_token()),
+            now, pending.chunks.size() == 1 && pending.waiters > 0};
     turns_.splice(turns_.end(), turns_, turn);
     return job;
   }
@@ -95,30 +96,45 @@ std::optional<WriteBuffer::Job> WriteBuffer::NextJob() {
 }
 
 void WriteBuffer::Run() {
-  const OpContext until_stopped{.deadline = TimePoint::max(), .cancel = stop_.get_token()};
   for (;;) {
     std::optional<Job> job;
     {
       MutexLock lock(mutex_);
-      while (!stop_.stop_requested() && !(job = NextJob())) {
-        work_.Wait(mutex_, until_stopped);
+      for (;;) {
+        TimePoint due = TimePoint::max();
+        if (stop_.stop_requested() || (job = NextJob(due))) {
+          break;
+        }
+        work_.Wait(mutex_, OpContext{.deadline = due, .cancel = stop_.get_token()});
       }
       if (!job) {
         return;
       }
       work_.NotifyOne();  // there may be more to send than one thread was woken for
     }
-    const Chunk& chunk = *job->chunk;
-    Finish(*job, chunk.file->remote().Write(job->ctx, chunk.offset, chunk.bytes));
+    Finish(*job, Send(*job));
   }
 }
 
-void WriteBuffer::Finish(const Job& job, Status sent) {
+WriteBuffer::Sent WriteBuffer::Send(const Job& job) {
+  const Chunk& chunk = *job.chunk;
+  RemoteFile& remote = chunk.file->remote();
+  if (chunk.changes == 0 && !job.look) {
+    return {remote.Write(job.ctx, chunk.offset, chunk.bytes), {}};
+  }
+  Result<std::optional<Attributes>> done = remote.WriteAndChange(job.ctx, chunk.offset, chunk.bytes, chunk.change);
+  return done.ok() ? Sent{{}, *done} : Sent{std::move(done).error(), {}};
+}
+
+void WriteBuffer::Finish(const Job& job, Sent sent) {
   std::optional<Error> error;
-  if (!sent.ok()) {
+  if (!sent.status.ok()) {
     const Chunk& chunk = *job.chunk;
-    error = std::move(sent).error().Within(
-        fmt::format("write {} @{}+{}", inodes_.Describe(job.inode), chunk.offset, chunk.bytes.size()));
+    const std::string name = inodes_.Describe(job.inode);
+    error = std::move(sent.status)
+                .error()
+                .Within(chunk.bytes.empty() ? "change " + name
+                                            : fmt::format("write {} @{}+{}", name, chunk.offset, chunk.bytes.size()));
   }
   // Given back before anyone hears of the end, and not under the lock: the last share closes the file.
   const std::shared_ptr<Inode> inode = job.chunk->file->share_inode();
@@ -140,7 +156,7 @@ void WriteBuffer::Finish(const Job& job, Status sent) {
     dirty_bytes_ -= chunk.bytes.size();
     bytes_on_their_way_ -= chunk.bytes.size();
     --chunks_;
-    inode->WritesDone(chunk.writes, !error);
+    inode->WritesDone(chunk.writes + chunk.changes, chunk.changes, !error, sent.seen, job.sent_at);
     if (!error) {
       last_progress_ = Clock::now();
     }

@@ -45,7 +45,10 @@ readonly build_packages=(g++ cmake ninja-build pkg-config python3 dpkg-dev ca-ce
   libxxhash-dev libgtest-dev libbenchmark-dev)
 # The demo's stand-in of the service runs real sshd processes of its own.
 readonly demo_packages=(fuse3 openssh-client openssh-server openssh-sftp-server libnss-wrapper)
-readonly test_packages=(git rsync tar fio sqlite3)
+test_packages=(git rsync tar fio sqlite3 vim ed zip unzip)
+# npm comes with Node.js from many sources, and Debian's package does not go with the others'.
+command -v npm >/dev/null || test_packages+=(npm)
+readonly test_packages
 readonly bench_packages=(git rsync fio sshfs rclone)
 readonly check_packages=(clang clang-format clang-tidy ${llvm:+"libclang-rt-$llvm-dev"} shellcheck ccache)
 

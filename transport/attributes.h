@@ -50,6 +50,32 @@ struct AttributeChange {
   bool empty() const { return !size && !owner && !permissions && !times; }
 };
 
+// What `attributes` are after `change`, on a server that does as told and changes nothing else.
+inline void Apply(const AttributeChange& change, Attributes& attributes) {
+  if (change.size) {
+    attributes.size = *change.size;
+  }
+  if (change.owner) {
+    attributes.uid = change.owner->uid;
+    attributes.gid = change.owner->gid;
+  }
+  if (change.permissions) {
+    attributes.mode = (attributes.mode & S_IFMT) | *change.permissions;
+  }
+  if (change.times) {
+    attributes.atime = change.times->atime;
+    attributes.mtime = change.times->mtime;
+  }
+}
+
+// `into` becomes both changes, one after the other.
+inline void Merge(const AttributeChange& later, AttributeChange& into) {
+  into.size = later.size ? later.size : into.size;
+  into.owner = later.owner ? later.owner : into.owner;
+  into.permissions = later.permissions ? later.permissions : into.permissions;
+  into.times = later.times ? later.times : into.times;
+}
+
 struct DirEntry {
   Name name;
   Attributes attributes;  // of the entry itself (lstat)

@@ -237,6 +237,29 @@ Status ReconnectingFile::Write(const OpContext& ctx, std::uint64_t offset, std::
   return written;
 }
 
+Result<std::optional<Attributes>> ReconnectingFile::WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                                   std::span<const std::byte> bytes,
+                                                                   const AttributeChange& change) {
+  if (reopen_flags_.append || change.size) {
+    return RemoteFile::WriteAndChange(ctx, offset, bytes, change);
+  }
+  const auto doing = [&](FileIdentity& identity) {
+    if (!bytes.empty()) {
+      identity.OnWrite(offset, bytes.size());
+    }
+    ReconnectingFs::Changing(change)(identity);
+  };
+  fs_.Announce(*this, doing);
+  // Done twice it ends in the same state: bytes at an offset, attributes to a value.
+  auto done =
+      Repeat(ctx, Operation::kWrite, [&](RemoteFile& file) { return file.WriteAndChange(ctx, offset, bytes, change); });
+  fs_.Announce(*this, doing);
+  if (done) {
+    identity_.OnWriteAcknowledged(offset, bytes);
+  }
+  return done;
+}
+
 Status ReconnectingFile::Append(const OpContext& ctx, std::span<const std::byte> bytes) {
   const Link::Request under_way(fs_.link_);
   bool uncertain = false;

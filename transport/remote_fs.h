@@ -38,6 +38,14 @@ class RemoteFile {
   // After an error any part of `bytes` may have been written.
   virtual Status Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
+  // Write(), then `change` if it is not empty, then a look at the file: in 1 RT where the server is known to take the
+  // requests of a channel in order, else one after the other. The answer is what the file is then; nothing when the
+  // look was refused. An error is that of the first part that failed; the later ones may have been done all the same.
+  // The default does it by the calls above and below.
+  virtual Result<std::optional<Attributes>> WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                           std::span<const std::byte> bytes,
+                                                           const AttributeChange& change);
+
   virtual Result<Attributes> Stat(const OpContext& ctx) = 0;                              // 1 RT
   virtual Status SetAttributes(const OpContext& ctx, const AttributeChange& change) = 0;  // 1 RT
   // On stable storage. kUnsupported when the server has no fsync@openssh.com. 1 RT

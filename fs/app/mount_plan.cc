@@ -92,6 +92,7 @@ FilesystemOptions ToFilesystemOptions(const MountPlan& plan) {
   options.reading.workspace = TargetLabel(plan.target);
   options.reading.memory = plan.options.memory;
   options.reading.disk = OpenDiskCache(plan.options);
+  options.set_times_file = XdgDirectory("XDG_STATE_HOME", ".local/state") / "bt-mount/times" / TargetLabel(plan.target);
   return options;
 }
 

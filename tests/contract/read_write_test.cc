@@ -192,6 +192,44 @@ TEST_P(ReadWrite, StatOfAnOpenFileFollowsItsWrites) {
   EXPECT_EQ(seen.value(), MustLstat(P("a")));
 }
 
+TEST_P(ReadWrite, WriteAndChangeDoesBothInOrderAndLooks) {
+  const auto file = Open(P("a"), kCreate);
+  ASSERT_TRUE(file);
+  AttributeChange change = PermissionsChange(0640);
+  change.times = AttributeChange::Times{1000, 2000};
+  const std::string text = Pattern(700'000);
+  const auto seen = file->WriteAndChange(Ctx(), 5, Bytes(text), change);
+  ASSERT_TRUE(Succeeds(seen));
+  ASSERT_TRUE(seen->has_value());
+  EXPECT_EQ(**seen, MustLstat(P("a")));
+  EXPECT_EQ((*seen)->size, 700'005U);
+  EXPECT_EQ((*seen)->mtime, 2000);
+  EXPECT_EQ((*seen)->mode & 07777U, 0640U);
+  EXPECT_EQ(server().ReadFile(P("a")), std::string(5, '\0') + text);
+
+  const auto looked = file->WriteAndChange(Ctx(), 0, {}, {});
+  ASSERT_TRUE(Succeeds(looked));
+  EXPECT_EQ(**looked, **seen);
+}
+
+TEST_P(ReadWrite, WriteAndChangeToAHandleForReadingFails) {
+  server().WriteFile(P("a"), "old");
+  const auto file = Open(P("a"), kRead);
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(Fails(file->WriteAndChange(Ctx(), 0, Bytes("new"), {}), Code::kBadHandle));
+  EXPECT_EQ(server().ReadFile(P("a")), "old");
+}
+
+TEST_P(ReadWrite, WriteAndChangeAppends) {
+  server().WriteFile(P("a"), "one");
+  const auto file = Open(P("a"), kAppend);
+  ASSERT_TRUE(file);
+  const auto seen = file->WriteAndChange(Ctx(), 0, Bytes("two"), PermissionsChange(0600));
+  ASSERT_TRUE(Succeeds(seen));
+  EXPECT_EQ((*seen)->size, 6U);
+  EXPECT_EQ(server().ReadFile(P("a")), "onetwo");
+}
+
 TEST_P(ReadWrite, OpenFileSurvivesItsRemoval) {
   server().WriteFile(P("a"), "hello");
   const auto file = Open(P("a"), kReadWrite);

@@ -98,6 +98,56 @@ END)");
   EXPECT_EQ(ExpectSuccess("cat $M/f $S/f; ls -A $S; stat -c %a $S/f"), "replaced\nreplaced\nf\n640\n");
 }
 
+TEST_F(Programs, VimAndEdSaveWhatWasEdited) {
+  ExpectSuccess(R"(seq 1000 > $M/f; chmod 640 $M/f; export TERM=dumb HOME=$D
+    for backupcopy in yes no auto; do
+      vim -u NONE -es --cmd 'set nocompatible' -c "set backupcopy=$backupcopy backup writebackup" -c '%s/^5/V/' -c 'wq' $M/f
+      vim -u NONE -es --cmd 'set nocompatible' -c "set backupcopy=$backupcopy" -c '%s/^V/5/' -c 'wq' $M/f
+    done
+    printf ',s/^7/E/\nw\nq\n' | ed -s $M/f; ex -s -u NONE -c '$d' -c 'x' $M/f)");
+  EXPECT_EQ(ExpectSuccess("seq 999 | sed s/^7/E/ | cmp - $S/f; cmp $M/f $S/f; stat -c %a $S/f; ls -A $S"),
+            "640\nf\nf~\n");
+}
+
+TEST_F(Programs, SqliteWritesAheadAndRollsBack) {
+  ExpectSuccess(R"(sqlite3 -bail $M/wal 'PRAGMA journal_mode=WAL; CREATE TABLE t(n);' > mode; grep -qx wal mode
+    for i in $(seq 20); do sqlite3 -bail -cmd '.timeout 20000' $M/wal "INSERT INTO t VALUES($i);"; done
+    (for i in $(seq 21 60); do sqlite3 -bail -cmd '.timeout 60000' $M/wal "INSERT INTO t VALUES($i);"; done) & a=$!
+    for i in $(seq 61 100); do sqlite3 -bail -cmd '.timeout 60000' $M/wal "INSERT INTO t VALUES($i);"; done; wait $a
+    sqlite3 $M/wal 'PRAGMA wal_checkpoint(TRUNCATE);' > checkpoint)");
+  EXPECT_EQ(ExpectSuccess("sqlite3 $M/wal 'PRAGMA integrity_check; SELECT count(*), sum(n) FROM t;'"),
+            "ok\n100|5050\n");
+  EXPECT_EQ(ExpectSuccess("sqlite3 $S/wal 'PRAGMA integrity_check; SELECT count(*), sum(n) FROM t;'"),
+            "ok\n100|5050\n");
+  for (const char* mode : {"DELETE", "TRUNCATE", "PERSIST"}) {
+    environment_["MODE"] = mode;
+    ExpectSuccess(
+        R"(rm -f $M/db*; sqlite3 -bail $M/db "PRAGMA journal_mode=$MODE; CREATE TABLE t(n); INSERT INTO t VALUES(1);
+      BEGIN; INSERT INTO t VALUES(2); ROLLBACK; BEGIN; INSERT INTO t VALUES(3); COMMIT;" > mode)");
+    EXPECT_EQ(ExpectSuccess("sqlite3 $S/db 'PRAGMA integrity_check; SELECT sum(n) FROM t;'"), "ok\n4\n") << mode;
+  }
+}
+
+TEST_F(Programs, ArchivesAreUnpackedWithTheirTimes) {
+  ExpectSuccess(R"(mkdir tree; for i in $(seq 60); do mkdir -p tree/d$((i % 5)); seq $i 300 > tree/d$((i % 5))/f$i; done
+    touch -d '2021-01-01 01:01:02' tree/*/*; zip -qr tree.zip tree; tar -cf tree.tar tree
+    cd $M && unzip -q $D/tree.zip && diff -r $D/tree $S/tree && rsync -ain --omit-dir-times $D/tree/ $M/tree/ > $D/said
+    test ! -s $D/said && rm -r tree && tar -xf $D/tree.tar && diff -r $D/tree $S/tree && tar -df $D/tree.tar)");
+}
+
+TEST_F(Programs, NpmInstallsAPackage) {
+  ExpectSuccess(R"(mkdir -p package/lib home; cd package; export HOME=$D/home npm_config_cache=$D/home/cache
+    echo '{"name":"small","version":"1.0.0","main":"lib/index.js","bin":{"small":"lib/cli.js"}}' > package.json
+    echo 'module.exports = 42;' > lib/index.js
+    printf '#!/usr/bin/env node\nconsole.log(require("./index.js"));\n' > lib/cli.js; chmod +x lib/cli.js
+    for i in $(seq 60); do echo "// $i" > lib/m$i.js; done
+    npm pack --silent > ../packed; mkdir $M/app; cd $M/app; echo '{"name":"app","version":"1.0.0"}' > package.json
+    npm install --silent --offline --no-audit --no-fund $D/package/small-1.0.0.tgz)");
+  EXPECT_EQ(ExpectSuccess("cd $M/app; node_modules/.bin/small; ls $S/app/node_modules/small/lib | wc -l; "
+                          "diff -r $D/package/lib $S/app/node_modules/small/lib"),
+            "42\n62\n");
+}
+
 TEST_F(Programs, TailFollowsWhatTheJobAppends) {
   WriteFile(server() / "log", "first\n");
   Program tail({"tail", "-n", "+1", "-f", (mount() / "log").string()},

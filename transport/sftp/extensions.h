@@ -24,6 +24,10 @@ struct ServerFeatures {
 
   std::size_t max_read = kDefaultTransfer;  // bytes of one READ or WRITE
   std::size_t max_write = kDefaultTransfer;
+  // OpenSSH works on one request of a channel after the other, and nobody else offers lsetstat@openssh.com. Servers
+  // that run writes side by side (pkg/sftp) would let what is sent behind a write overtake it.
+  bool in_order() const { return lsetstat; }
+
   bool told_limits = false;
   std::uint64_t max_handles = 0;  // 0: not told
 

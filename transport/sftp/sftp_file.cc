@@ -106,22 +106,22 @@ Result<std::size_t> SftpFile::Read(const OpContext& ctx, std::uint64_t offset, s
   return end;
 }
 
-Status SftpFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
-  TRY(ctx.Check(Fate::kNotSent));
-  SftpClient& client = session_->client();
+std::vector<Request> SftpFile::WriteRequests(std::uint64_t offset, std::span<const std::byte> bytes) const {
   const std::size_t largest = session_->server().max_write;
   std::vector<Request> requests;
-  requests.reserve(bytes.size() / largest + 1);
+  requests.reserve(bytes.size() / largest + 3);
   for (std::size_t begin = 0; begin < bytes.size(); begin += largest) {
     requests.push_back(
         WriteRequest(handle_, offset + begin, bytes.subspan(begin, std::min(largest, bytes.size() - begin))));
   }
-  std::vector<SftpClient::Call> calls = client.Submit(std::move(requests));
+  return requests;
+}
 
-  // All answers, so that after an error of the server nothing of this call is still being written.
+Status SftpFile::TakeWritten(const OpContext& ctx, std::span<SftpClient::Call> calls, std::uint64_t offset,
+                             std::uint64_t length) {
   Status first;
   for (SftpClient::Call& call : calls) {
-    Status written = client.Take(ctx, std::move(call), DecodeStatus);
+    Status written = session_->client().Take(ctx, std::move(call), DecodeStatus);
     if (!written.ok() && written.error().fate != Fate::kAnswered) {
       return written;
     }
@@ -131,13 +131,59 @@ Status SftpFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<con
   }
   if (!first.ok()) {
     return FailureDiagnosis(ctx, *session_)
-        .Write(std::move(first).error(), path_, handle_, bytes.size())
+        .Write(std::move(first).error(), path_, handle_, length)
         .Within(fmt::format("write {}", path_.text()));
   }
-  if (!append_ && known_size_.load() < offset + bytes.size()) {
-    known_size_.store(offset + bytes.size());
+  if (!append_ && known_size_.load() < offset + length) {
+    known_size_.store(offset + length);
   }
   return {};
+}
+
+Status SftpFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
+  TRY(ctx.Check(Fate::kNotSent));
+  std::vector<SftpClient::Call> calls = session_->client().Submit(WriteRequests(offset, bytes));
+  return TakeWritten(ctx, calls, offset, bytes.size());
+}
+
+Result<std::optional<Attributes>> SftpFile::WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                           std::span<const std::byte> bytes,
+                                                           const AttributeChange& change) {
+  if (!session_->server().in_order() || change.size) {
+    return RemoteFile::WriteAndChange(ctx, offset, bytes, change);
+  }
+  TRY(ctx.Check(Fate::kNotSent));
+  TRY(CheckChange(change));
+  SftpClient& client = session_->client();
+  std::vector<Request> requests = WriteRequests(offset, bytes);
+  const std::size_t writes = requests.size();
+  if (!change.empty()) {
+    requests.push_back(FsetstatRequest(handle_, change));
+  }
+  requests.push_back(FstatRequest(handle_));
+  std::vector<SftpClient::Call> calls = client.Submit(std::move(requests));
+
+  Status done = TakeWritten(ctx, std::span(calls).first(writes), offset, bytes.size());
+  if (!change.empty() && (done.ok() || done.error().fate == Fate::kAnswered)) {
+    Status changed = client.Take(ctx, std::move(calls[writes]), DecodeStatus);
+    if (done.ok() && !changed.ok()) {
+      done = FailureDiagnosis(ctx, *session_)
+                 .SetAttributes(FailureDiagnosis::OnHandle(std::move(changed).error()), path_, change)
+                 .Within(fmt::format("change {}", path_.text()));
+    }
+  }
+  TRY(std::move(done));
+  const Result<WireAttributes> seen = client.Take(ctx, std::move(calls.back()), DecodeAttributes);
+  if (!seen.ok()) {
+    if (seen.error().fate == Fate::kAnswered) {
+      return std::optional<Attributes>();
+    }
+    return seen.error();
+  }
+  if (seen->has_size()) {
+    NoteSize(seen->values.size);
+  }
+  return std::optional(seen->values);
 }
 
 Result<Attributes> SftpFile::Stat(const OpContext& ctx) {

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,9 @@ class SftpFile final : public RemoteFile {
 
   Result<std::size_t> Read(const OpContext& ctx, std::uint64_t offset, std::span<std::byte> out) override;
   Status Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) override;
+  Result<std::optional<Attributes>> WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                   std::span<const std::byte> bytes,
+                                                   const AttributeChange& change) override;
   Result<Attributes> Stat(const OpContext& ctx) override;
   Status SetAttributes(const OpContext& ctx, const AttributeChange& change) override;
   Status Sync(const OpContext& ctx) override;
@@ -43,6 +48,10 @@ class SftpFile final : public RemoteFile {
     std::size_t short_of = 0;  // what the READ before this one returned, when this is the rest of it
   };
   std::vector<Piece> Split(std::uint64_t offset, std::size_t length) const;
+  std::vector<Request> WriteRequests(std::uint64_t offset, std::span<const std::byte> bytes) const;
+  // Every answer, so that after an error of the server nothing of these writes is still being written.
+  Status TakeWritten(const OpContext& ctx, std::span<SftpClient::Call> calls, std::uint64_t offset,
+                     std::uint64_t length);
   void Cut(std::size_t begin, std::size_t end, std::vector<Piece>& pieces) const;
 
   const std::shared_ptr<Session> session_;

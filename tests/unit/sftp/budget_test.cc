@@ -61,6 +61,25 @@ TEST_F(Budget, ReadingOrWritingAnyLengthTakesOneRoundTrip) {
   EXPECT_EQ(Turns([&] { EXPECT_TRUE(opened.file->Stat(Patient()).ok()); }), 1);
 }
 
+TEST_F(Budget, WritingChangingAndLookingTakeOneRoundTripTogether) {
+  OpenedFile opened = MustOpen("file", kBoth);
+  AttributeChange change;
+  change.permissions = 0600;
+  change.times = AttributeChange::Times{1000, 2000};
+  const std::string content(1024 * 1024, 'x');
+  channel_->TakeRequests();
+  EXPECT_EQ(Turns([&] {
+              const auto seen =
+                  opened.file->WriteAndChange(Patient(), 0, std::as_bytes(std::span(content)), change).value();
+              EXPECT_EQ(seen->size, content.size());
+              EXPECT_EQ(seen->mtime, 2000);
+              EXPECT_EQ(seen->mode & 07777U, 0600U);
+            }),
+            1);
+  EXPECT_EQ(channel_->TakeRequests(),
+            (Counts{{MessageType::kWrite, 5}, {MessageType::kFsetstat, 1}, {MessageType::kFstat, 1}}));
+}
+
 TEST_F(Budget, ReadsWithinTheFileTakeOneRequest) {
   OpenedFile opened = MustOpen("file", kBoth);
   ASSERT_TRUE(Write(*opened.file, 0, std::string(200000, 'x')).ok());

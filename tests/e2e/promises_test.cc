@@ -1,0 +1,442 @@
+// The numbered promises of fs/SEMANTICS.md, one test each, in its order.
+#include <unistd.h>
+
+#include <cctype>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "tests/e2e/promises.h"
+#include "tests/support/standin/link.h"
+
+#ifndef BT_SEMANTICS
+#error "BT_SEMANTICS comes from CMake"
+#endif
+
+namespace bt::e2e {
+namespace {
+
+TEST(SemanticsDocument, EveryNumberHasATestOfItsName) {
+  std::ifstream document(BT_SEMANTICS);
+  std::set<int> promised;
+  for (std::string line; std::getline(document, line);) {
+    const std::size_t dot = line.find(". ");
+    if (dot != std::string::npos && dot > 0 && std::isdigit(static_cast<unsigned char>(line[0])) != 0) {
+      promised.insert(std::stoi(line.substr(0, dot)));
+    }
+  }
+  ASSERT_FALSE(promised.empty()) << BT_SEMANTICS;
+  std::set<int> tested;
+  const testing::UnitTest& all = *testing::UnitTest::GetInstance();
+  for (int i = 0; i < all.total_test_suite_count(); ++i) {
+    const testing::TestSuite& suite = *all.GetTestSuite(i);
+    for (int j = 0; std::string(suite.name()) == "Promises" && j < suite.total_test_count(); ++j) {
+      tested.insert(std::stoi(std::string(suite.GetTestInfo(j)->name()).substr(2)));
+    }
+  }
+  EXPECT_EQ(promised, tested);
+}
+
+TEST_F(Promises, No1ReadsEndOnlyAtTheEndOfTheFile) {
+  WriteFile(server() / "f", Noise(3'000'000));
+  EXPECT_EQ(Python("assert get(M + '/f') == get(S + '/f')\nfd = os.open(M + '/f', os.O_RDONLY)\n"
+                   "assert len(os.pread(fd, 4096, 2999000)) == 1000 and os.pread(fd, 10, 3000000) == b''\n"),
+            "");
+  WriteFile(server() / "g", Noise(300'000));
+  Break("read", 0);
+  EXPECT_NE(Shell("cat $M/g > got").exit_code, 0);
+  service().node(0).ClearFaults();
+  Run("cmp $M/g $S/g");
+}
+
+TEST_F(Promises, No2WhatCloseOrFsyncReturnedForIsOnTheServer) {
+  Python(R"(
+for i in range(20):
+    data = os.urandom(1 + i * 20011)
+    fd = os.open(M + '/f%d' % i, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, data)
+    if i % 2:
+        os.fsync(fd)
+        assert get(S + '/f%d' % i) == data
+        os.write(fd, b'more')
+        data += b'more'
+    os.close(fd)
+    assert get(S + '/f%d' % i) == data
+)");
+}
+
+TEST_F(Promises, No3AnErrorOfAWriteIsReportedOnceByTheSameDescriptor) {
+  Break("write");
+  Python(R"(
+fd, other = os.open(M + '/f', os.O_WRONLY | os.O_CREAT), os.open(M + '/g', os.O_WRONLY | os.O_CREAT)
+os.write(fd, b'lost')
+fails('EIO', os.fsync, fd)
+os.fsync(fd)
+os.fsync(other)
+os.pwrite(fd, b'kept', 0)
+os.close(fd)
+assert get(S + '/f') == b'kept'
+)");
+  Break("write");
+  Python("fd = os.open(M + '/f', os.O_WRONLY)\nos.write(fd, b'lost')\nfails('EIO', os.close, fd)\n");
+}
+
+TEST_F(Promises, No4SmallWritesAreGatheredButNeverHeldForLong) {
+  const auto before = service().counters().sftp.requests["write"];
+  Python(R"(
+fd = os.open(M + '/f', os.O_RDWR | os.O_CREAT)
+for i in range(1000): os.write(fd, b'line\n')
+os.fsync(fd)
+assert get(S + '/f') == b'line\n' * 1000
+)");
+  const auto writes = service().counters().sftp.requests["write"] - before;
+  EXPECT_LE(writes, 100U) << "a thousand small writes";
+  Python(R"(
+fd = os.open(M + '/f', os.O_RDWR | os.O_APPEND)
+os.write(fd, b'last')
+within(5, lambda: get(S + '/f').endswith(b'last'))  # nobody asked for it
+fd = os.open(M + '/big', os.O_WRONLY | os.O_CREAT)
+for i in range(100): os.write(fd, bytes(1 << 20))  # more than may be unwritten
+os.close(fd)
+assert os.stat(S + '/big').st_size == 100 << 20
+)");
+}
+
+TEST_F(Promises, No5ProgramsHereReadAtOnceWhatProgramsHereWrote) {
+  Python(R"(
+w = os.open(M + '/f', os.O_WRONLY | os.O_CREAT)
+r = os.open(M + '/f', os.O_RDONLY)
+for i in range(30):
+    os.pwrite(w, b'%08d' % i, i * 8)
+    assert os.pread(r, 8, i * 8) == b'%08d' % i
+    assert os.fstat(r).st_size == i * 8 + 8 and os.stat(M + '/f').st_size == i * 8 + 8
+os.ftruncate(w, 5)
+assert os.pread(r, 100, 0) == b'00000'
+)");
+}
+
+TEST_F(Promises, No6ChangesOnTheServerAreSeenByTheNextOpenAndByStatWithinASecond) {
+  Python(R"(
+put(S + '/f', b'old')
+assert get(M + '/f') == b'old'
+put(S + '/f', b'newer')
+assert get(M + '/f') == b'newer'
+os.stat(M + '/f')
+put(S + '/f', b'newer and longer')
+within(5, lambda: os.stat(M + '/f').st_size == 16)
+)");
+}
+
+TEST_F(Promises, No7AppendsOfTwoProgramsDoNotCutEachOthersLines) {
+  Python(R"(
+writer = '''
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+for i in range(400):
+    os.write(fd, (sys.argv[2] + ' %d ' % i + sys.argv[2] * (i * 7 % 900) + '\\n').encode())
+'''
+both = [subprocess.Popen([sys.executable, '-c', writer, M + '/log', name]) for name in 'ab']
+assert [p.wait() for p in both] == [0, 0]
+lines = get(S + '/log').decode().split('\n')[:-1]
+assert len(lines) == 800
+for name in 'ab':
+    mine = [l for l in lines if l[0] == name]
+    assert mine == ['%s %d %s' % (name, i, name * (i * 7 % 900)) for i in range(400)]
+)");
+}
+
+TEST_F(Promises, No8OpenFlagsTruncationAndHolesAreReal) {
+  Python(R"(
+fd = os.open(M + '/f', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+fails('EEXIST', os.open, M + '/f', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+os.symlink('nowhere', M + '/dangling')
+fails('EEXIST', os.open, M + '/dangling', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+os.write(fd, b'something'); os.close(fd)
+os.close(os.open(M + '/f', os.O_WRONLY | os.O_TRUNC))
+assert os.stat(S + '/f').st_size == 0
+fd = os.open(M + '/f', os.O_RDWR)
+os.pwrite(fd, b'end', 5 << 30)
+os.fsync(fd)
+there = os.stat(S + '/f')
+assert there.st_size == (5 << 30) + 3 and there.st_blocks < 10000
+assert os.pread(fd, 4, 1 << 30) == bytes(4) and os.pread(fd, 9, 5 << 30) == b'end'
+os.truncate(M + '/f', 10)
+os.ftruncate(fd, 20)
+assert get(S + '/f') == bytes(20)
+)");
+}
+
+TEST_F(Promises, No9OpenFilesGoOnWhenTheyOrTheirDirectoriesAreRemovedOrRenamed) {
+  Python(R"(
+fd = os.open(M + '/f', os.O_RDWR | os.O_CREAT)
+os.write(fd, b'one')
+os.unlink(M + '/f')
+os.write(fd, b'two')
+assert os.pread(fd, 10, 0) == b'onetwo' and os.fstat(fd).st_nlink == 0 and os.listdir(S) == []
+os.close(fd)
+os.makedirs(M + '/a/b')
+fd = os.open(M + '/a/b/f', os.O_RDWR | os.O_CREAT)
+os.write(fd, b'one')
+os.rename(M + '/a', M + '/z')
+os.write(fd, b'two')
+os.fchmod(fd, 0o600)
+os.close(fd)
+assert get(S + '/z/b/f') == b'onetwo' == get(M + '/z/b/f') and os.stat(S + '/z/b/f').st_mode & 0o777 == 0o600
+)");
+}
+
+TEST_F(Promises, No10MappedFilesAreOnTheServerAfterMsync) {
+  Python(R"(
+put(M + '/f', bytes(100000))
+fd = os.open(M + '/f', os.O_RDWR)
+with mmap.mmap(fd, 0) as m:
+    m[50000:50005] = b'hello'
+    m.flush()
+    assert get(S + '/f')[50000:50005] == b'hello' == get(M + '/f')[50000:50005]
+    m[0:3] = b'end'
+os.close(fd)
+assert get(S + '/f')[:3] == b'end'
+)");
+}
+
+TEST_F(Promises, No11CopiesWithinTheMountAreMadeByTheServer) {
+  WriteFile(server() / "from", Noise(20'000'000));
+  const auto before = service().counters().sftp;
+  Run("cp $M/from $M/to && cmp $S/from $S/to");
+  const auto after = service().counters().sftp;
+  EXPECT_GE(after.requests.at("copy-data"), 1U);
+  EXPECT_LE(after.bytes_read - before.bytes_read, 65536U);
+  EXPECT_LE(after.bytes_written - before.bytes_written, 65536U);
+  Python(R"(
+a, b = os.open(M + '/from', os.O_RDONLY), os.open(M + '/part', os.O_WRONLY | os.O_CREAT)
+assert os.copy_file_range(a, b, 1000000, 5, 7) == 1000000
+os.close(b)
+assert get(S + '/part') == bytes(7) + get(S + '/from')[5:1000005]
+)");
+}
+
+TEST_F(Promises, No12RenameReplacesAtomically) {
+  Python(R"(
+put(M + '/target', b'0' * 1000)
+reader = subprocess.Popen([sys.executable, '-c', """
+import sys, time
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    text = open(sys.argv[1], 'rb').read()
+    assert len(text) == 1000 and len(set(text)) == 1, text[:50]
+""", M + '/target'])
+for i in range(60):
+    put(M + '/next', b'%d' % (i % 10) * 1000)
+    os.rename(M + '/next', M + '/target')
+assert reader.wait() == 0
+held = os.open(M + '/target', os.O_RDWR)
+put(M + '/other', b'other')
+os.rename(M + '/other', M + '/target')
+os.write(held, b'still there')
+os.close(held)
+assert get(S + '/target') == b'other'
+libc = ctypes.CDLL(None, use_errno=True)
+put(M + '/one', b'1')
+def renameat2(a, b, flags):
+    if libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), flags) != 0: raise OSError(ctypes.get_errno(), '')
+fails('EEXIST', renameat2, M + '/one', M + '/target', 1)
+fails('EINVAL', renameat2, M + '/one', M + '/target', 2)
+assert get(S + '/one') == b'1'
+)");
+}
+
+TEST_F(Promises, No13NamesAreBytes) {
+  Python(R"(
+m, s = os.fsencode(M), os.fsencode(S)
+names = {b'x' * 255, b'\xff\xfe', b'new\nline', b' ', b'*', b'-rf', 'Größe'.encode(), bytes(range(1, 47)), bytes(range(48, 256))}
+for n in names: put(m + b'/' + n, n)
+assert set(os.listdir(s)) == names == set(os.listdir(m))
+for n in names: assert get(s + b'/' + n) == n == get(m + b'/' + n)
+fails('ENAMETOOLONG', put, m + b'/' + b'x' * 256, b'')
+)");
+}
+
+TEST_F(Promises, No14TimesAreReadBackAsSetAlsoAfterARemount) {
+  Python(R"(
+put(M + '/closed', b'x')
+os.utime(M + '/closed', ns=(1500000000123456789, 1500000001987654321))
+fd = os.open(M + '/open', os.O_WRONLY | os.O_CREAT)
+os.write(fd, b'x')
+os.utime(fd, ns=(1500000000123456789, 1500000001987654321))
+os.fchmod(fd, 0o640)
+os.close(fd)
+os.mkdir(M + '/dir'); put(M + '/dir/f', b'')
+os.utime(M + '/dir/f', ns=(5, 7))
+os.rename(M + '/dir', M + '/moved')
+)");
+  const std::string look = R"(
+for n in 'closed', 'open':
+    s = os.stat(M + '/' + n)
+    assert (s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns) == (1500000000123456789, 1500000001987654321, 1500000001987654321), s
+    assert os.stat(S + '/' + n).st_mtime_ns == 1500000001000000000
+assert os.stat(M + '/moved/f').st_mtime_ns == 7
+print([(s.st_ino, s.st_mode, s.st_ctime_ns, s.st_nlink) for s in (os.stat(M + '/' + n) for n in ('closed', 'open'))])
+)";
+  const std::string before = Python(look);
+  Unmount(mount());
+  Mount();
+  EXPECT_EQ(Python(look), before) << "git compares these";
+  Python(R"(
+with open(M + '/closed', 'ab') as f: f.write(b'y')
+s = os.stat(M + '/closed')
+assert s.st_mtime_ns % 1000000000 == 0 and s.st_mtime == int(os.stat(S + '/closed').st_mtime)
+os.utime(S + '/open', (1, 1))
+within(5, lambda: os.stat(M + '/open').st_mtime_ns == 1000000000)
+)");
+}
+
+TEST_F(Promises, No15ChangesAreDoneOrFail) {
+  const auto before = service().counters().sftp.requests;
+  Python(R"(
+fd = os.open(M + '/f', os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+os.fchmod(fd, 0o644)
+os.write(fd, b'x' * 1000)
+os.utime(fd, (1000, 2000))
+os.fchmod(fd, 0o640)
+assert os.fstat(fd).st_mode & 0o777 == 0o640 and os.fstat(fd).st_mtime == 2000
+os.close(fd)
+s = os.stat(S + '/f')
+assert (s.st_mode & 0o777, s.st_atime, s.st_mtime, s.st_size) == (0o640, 1000, 2000, 1000)
+)");
+  auto after = service().counters().sftp.requests;
+  EXPECT_EQ(after["setstat"], before.contains("setstat") ? before.at("setstat") : 0U);
+  EXPECT_EQ(after["lsetstat"], before.contains("lsetstat") ? before.at("lsetstat") : 0U);
+  Break("fsetstat");
+  Python(
+      "fd = os.open(M + '/g', os.O_WRONLY | os.O_CREAT)\nos.write(fd, b'x')\nos.fchmod(fd, 0o600)\n"
+      "fails('EIO', os.close, fd)\nassert get(S + '/g') == b'x'\n");
+  Break("setstat", 0);
+  Break("lsetstat", 0);
+  Python("fails('EIO', os.chmod, M + '/f', 0o600)\nfails('EIO', os.utime, M + '/f', (1, 1))\n");
+}
+
+TEST_F(Promises, No16TheServersUserIsShownAsYou) {
+  Python(R"(
+put(M + '/f', b'')
+assert os.stat(M + '/f').st_uid == os.getuid() and os.stat(M + '/f').st_gid == os.getgid()
+if os.getuid() == 0:
+    os.chown(S + '/f', 1234, 5678)
+    within(5, lambda: (os.stat(M + '/f').st_uid, os.stat(M + '/f').st_gid) == (1234, 5678))
+)");
+}
+
+TEST_F(Promises, No17NothingIsBelievedForMoreThanASecond) {
+  Python(R"(
+assert not os.path.exists(M + '/later')
+put(S + '/later', b'x')
+within(5, lambda: os.path.exists(M + '/later'))
+os.unlink(S + '/later')
+within(5, lambda: not os.path.exists(M + '/later') and os.listdir(M) == [])
+)");
+}
+
+TEST_F(Promises, No18SymlinksDoNotLeadOutOfTheMount) {
+  Python(R"(
+put(S + '/f', b'x')
+os.symlink('f', M + '/relative'); os.symlink(S + '/f', S + '/inside'); os.symlink('/etc/passwd', S + '/outside')
+assert os.readlink(M + '/relative') == 'f' == os.readlink(S + '/relative')
+assert get(M + '/relative') == b'x' == get(M + '/inside') and not os.readlink(M + '/inside').startswith('/')
+fails('EACCES', open, M + '/outside')
+)");
+}
+
+TEST_F(Promises, No19HardLinksAreRealAndSeeEachOther) {
+  Python(R"(
+put(M + '/a', b'one')
+os.link(M + '/a', M + '/b')
+assert os.stat(S + '/a').st_ino == os.stat(S + '/b').st_ino
+for i in range(5):
+    put(M + '/a', b'text %d' % i)
+    within(5, lambda: get(M + '/b') == b'text %d' % i)
+os.chmod(M + '/b', 0o600)
+within(5, lambda: os.stat(M + '/a').st_mode & 0o777 == 0o600)
+os.unlink(M + '/a')
+assert get(M + '/b') == b'text 4' == get(S + '/b')
+)");
+}
+
+TEST_F(Promises, No20LocksHoldAmongProgramsOnThisMount) {
+  Python(R"(
+put(M + '/f', b'x')
+one, two = open(M + '/f', 'r+b'), open(M + '/f', 'r+b')
+fcntl.flock(one, fcntl.LOCK_EX)
+fails('EAGAIN', fcntl.flock, two, fcntl.LOCK_EX | fcntl.LOCK_NB)
+fcntl.flock(open(S + '/f', 'rb'), fcntl.LOCK_EX | fcntl.LOCK_NB)  # the server knows nothing of it
+fcntl.lockf(one, fcntl.LOCK_EX, 1)
+child = 'import fcntl,sys; fcntl.lockf(open(sys.argv[1], "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, 1)'
+assert subprocess.run([sys.executable, '-c', child, M + '/f'], stderr=subprocess.DEVNULL).returncode != 0
+)");
+}
+
+TEST_F(Promises, No21WhatSftpCannotDoIsRefused) {
+  Python(R"(
+put(M + '/f', b'x')
+fails('ENOTSUP', os.setxattr, M + '/f', 'user.x', b'y')
+fails('ENOTSUP', os.getxattr, M + '/f', 'user.x')
+fails('EPERM', os.mkfifo, M + '/fifo')
+fails('EPERM', os.mknod, M + '/device', stat.S_IFCHR | 0o600, os.makedev(1, 3))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+fd = os.open(M + '/f', os.O_RDWR)
+assert libc.fallocate(fd, 0, 0, 100) == -1 and ctypes.get_errno() == errno.EOPNOTSUPP
+assert os.listdir(S) == ['f'] and get(S + '/f') == b'x'
+)");
+}
+
+TEST_F(Promises, No22ErrorsSayWhatIsWrong) {
+  Python(R"(
+os.mkdir(M + '/dir'); put(M + '/dir/f', b''); put(M + '/file', b''); os.mkdir(M + '/empty')
+fails('EEXIST', os.mkdir, M + '/dir')
+fails('EEXIST', os.symlink, 'x', M + '/file')
+fails('EEXIST', os.link, M + '/file', M + '/dir/f')
+fails('ENOTEMPTY', os.rmdir, M + '/dir')
+fails('ENOTEMPTY', os.rename, M + '/empty', M + '/dir')
+fails('ENOTDIR', os.rmdir, M + '/file')
+fails('ENOTDIR', os.rename, M + '/empty', M + '/file')
+fails('EISDIR', os.unlink, M + '/dir')
+fails('EISDIR', os.rename, M + '/file', M + '/empty')
+fails('EISDIR', open, M + '/dir', 'w')
+fails('ENAMETOOLONG', os.mkdir, M + '/' + 'x' * 256)
+fails('ENOENT', os.rename, M + '/nothing', M + '/else')
+fails('EINVAL', os.rename, M + '/dir', M + '/dir/below')
+)");
+}
+
+TEST_F(Promises, No23TheMountIsOfTheUserAndCannotRaisePrivileges) {
+  const std::string options = Run("grep \" $M \" /proc/self/mounts");
+  EXPECT_NE(options.find("nosuid,nodev"), std::string::npos) << options;
+  EXPECT_EQ(options.find("allow_other"), std::string::npos) << options;
+}
+
+TEST_F(Promises, No24ASignalEndsAnyWait) {
+  WriteFile(server() / "f", Noise(1'000'000));
+  service().link().Stall();
+  // The shell's own clock is enough: the wait would last 30 seconds.
+  Run("before=$SECONDS; timeout -s KILL 1 cat $M/f > got && exit 1; test $((SECONDS - before)) -lt 20");
+  service().link().EndStall();
+  Run("cmp $M/f $S/f");
+}
+
+TEST_F(Promises, No25OpenFilesOutliveTheConnection) {
+  WriteFile(local() / "writer.py",
+            "import os, sys, time\nfd = os.open(os.environ['M'] + '/g', os.O_RDWR | os.O_CREAT)\n"
+            "os.write(fd, b'one'); os.fsync(fd)\nopen('ready', 'w').close()\n"
+            "while not os.path.exists('cut'): time.sleep(0.02)\n"
+            "os.write(fd, b'two'); os.fsync(fd)\nassert os.pread(fd, 9, 0) == b'onetwo'\n");
+  environment_["M"] = mount().string();
+  Program writer({"python3", "writer.py"}, {.environment = environment_, .directory = local(), .scratch = directory()});
+  Run("until test -e ready; do sleep 0.02; done");
+  service().link().CutAll();
+  WriteFile(local() / "cut", "");
+  const Finished wrote = writer.Wait(std::chrono::seconds(100));
+  EXPECT_EQ(wrote.exit_code, 0) << wrote.all();
+  EXPECT_EQ(ReadFile(server() / "g"), "onetwo");
+}
+
+}  // namespace
+}  // namespace bt::e2e
