@@ -166,13 +166,14 @@ std::unique_ptr<RemoteFile> LaneTest::Open(const std::string& name, const OpenFl
 
 Result<std::string> LaneTest::ReadAll(RemoteFile& file, std::size_t size, unsigned threads) {
   std::string content(size, '\0');
-  TRY(ForEachPiece(size, threads, [&](std::size_t begin, std::size_t length) -> Status {
+  Status read = ForEachPiece(size, threads, [&](std::size_t begin, std::size_t length) -> Status {
     const auto out = std::as_writable_bytes(std::span(content)).subspan(begin, length);
     if (TRY(file.Read(Soon(), begin, out)) != length) {
       return Error{Code::kInternal, "a short read", "test.short"};
     }
     return {};
-  }));
+  });
+  TRY(std::move(read));
   return content;
 }
 
