@@ -40,7 +40,7 @@ bool BlockCacheLedger::MayStore(std::uint64_t bytes) {
     CheckFreeSpace();
   }
   const std::uint64_t since = stored_total_ - free_asked_at_;
-  const bool fits = usage_ + bytes <= limits_.limit;
+  const bool fits = usage_ + bytes <= limits_.limit && stored_total_ - scanned_at_ + bytes <= allowance_;
   const bool leaves_reserve = free_ >= limits_.reserve + since + bytes;
   if (!fits || !leaves_reserve) {
     AskForEviction();
@@ -60,6 +60,7 @@ void BlockCacheLedger::Freed(std::uint64_t bytes) {
   std::uint64_t before = usage_;
   while (!usage_.compare_exchange_weak(before, before - std::min(before, bytes))) {
   }
+  allowance_ += bytes / 2;
 }
 
 void BlockCacheLedger::Failed(const Error& error) {
@@ -92,6 +93,8 @@ std::string BlockCacheLedger::trouble() const {
 void BlockCacheLedger::Scanned(std::uint64_t bytes, std::uint64_t before) {
   usage_ = bytes + (stored_total_ - before);
   scanned_at_ = before;
+  // Another process that looks later takes half of what is left then, and so on: together they stay within the limit.
+  allowance_ = (limits_.limit - std::min(limits_.limit, bytes)) / 2;
 }
 
 std::uint64_t BlockCacheLedger::Excess() {

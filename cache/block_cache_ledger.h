@@ -58,10 +58,11 @@ class BlockCacheLedger {
   const Limits limits_;
 
   std::atomic<std::uint64_t> usage_{0};
-  std::atomic<std::uint64_t> stored_total_{0};   // only grows
-  std::atomic<std::uint64_t> scanned_at_{0};     // stored_total_ at the last scan
-  std::atomic<std::uint64_t> free_{0};           // of the disk, when last asked
-  std::atomic<std::uint64_t> free_asked_at_{0};  // stored_total_ then
+  std::atomic<std::uint64_t> stored_total_{0};        // only grows
+  std::atomic<std::uint64_t> scanned_at_{0};          // stored_total_ at the last scan
+  std::atomic<std::uint64_t> allowance_{UINT64_MAX};  // what may be stored until the next scan
+  std::atomic<std::uint64_t> free_{0};                // of the disk, when last asked
+  std::atomic<std::uint64_t> free_asked_at_{0};       // stored_total_ then
   std::atomic<std::uint64_t> bad_granules_{0};
   std::atomic<bool> out_of_space_{false};  // the disk said so since the last Excess()
   std::atomic<Clock::rep> paused_until_{0};

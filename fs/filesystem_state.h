@@ -124,7 +124,8 @@ struct Filesystem::State {
   // this change must be made, and answered for, by itself.
   std::optional<AttributesReply> PromiseChange(Inode& inode, const SetAttributesRequest& request);
 
-  // The times of the file are set from here: what was read of it may look like another version, and the other way round.
+  // The times of the file are set from here: what was read of it may look like another version, and the other way
+  // round.
   void ForgetContents(const Inode& inode);
   // The nanoseconds of times that were set here (set_times.h).
   void RememberSetTimes(const Inode& inode, const SetAttributesRequest& request, const AttributeChange& change);

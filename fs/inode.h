@@ -106,7 +106,7 @@ class Inode {
   TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
   std::optional<FileVersion> settled_pages_ GUARDED_BY(mutex_);  // what the kernel's pages were read from
-  AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind
+  AttributeChange promised_ GUARDED_BY(mutex_);                  // the last of each kind
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);

@@ -209,7 +209,9 @@ TEST_P(ReadWrite, WriteAndChangeDoesBothInOrderAndLooks) {
 
   const auto looked = file->WriteAndChange(Ctx(), 0, {}, {});
   ASSERT_TRUE(Succeeds(looked));
-  EXPECT_EQ(**looked, **seen);
+  EXPECT_EQ((*looked)->mtime, 2000);  // and not the time of access, which reading the file above may have moved
+  EXPECT_EQ((*looked)->size, (*seen)->size);
+  EXPECT_EQ((*looked)->mode, (*seen)->mode);
 }
 
 TEST_P(ReadWrite, WriteAndChangeToAHandleForReadingFails) {

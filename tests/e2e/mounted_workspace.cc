@@ -212,7 +212,9 @@ std::string ServiceTest::Log() const {
   std::string text;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(home() / ".local/state/bt-mount", none)) {
-    text += ContentOf(entry.path());
+    if (entry.is_regular_file(none)) {
+      text += ContentOf(entry.path());
+    }
   }
   return text;
 }
