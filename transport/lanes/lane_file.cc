@@ -174,6 +174,25 @@ Status LaneFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<con
   return written;
 }
 
+Result<std::optional<Attributes>> LaneFile::WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                           std::span<const std::byte> bytes,
+                                                           const AttributeChange& change) {
+  if (bytes.size() > kSmall) {
+    return RemoteFile::WriteAndChange(ctx, offset, bytes, change);  // its parts may go different ways
+  }
+  const std::uint64_t end = offset + bytes.size();
+  if (!bytes.empty()) {
+    growth_->OnSend(end);
+  }
+  Result<std::optional<Attributes>> done = here_->WriteAndChange(ctx, offset, bytes, change);
+  if (done.ok() && !bytes.empty()) {
+    growth_->OnAcknowledge(end);
+  } else if (!done.ok() && done.error().fate == Fate::kUnknown && writing_ != nullptr) {
+    writing_->GiveUp();
+  }
+  return done;
+}
+
 Status LaneFile::WriteHere(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
   Status written = here_->Write(ctx, offset, bytes);
   if (!written.ok() && written.error().fate == Fate::kUnknown && writing_ != nullptr) {

@@ -29,6 +29,9 @@ class LaneFile final : public RemoteFile {
 
   Result<std::size_t> Read(const OpContext& ctx, std::uint64_t offset, std::span<std::byte> out) override;
   Status Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) override;
+  Result<std::optional<Attributes>> WriteAndChange(const OpContext& ctx, std::uint64_t offset,
+                                                   std::span<const std::byte> bytes,
+                                                   const AttributeChange& change) override;
   Result<Attributes> Stat(const OpContext& ctx) override { return here_->Stat(ctx); }
   Status SetAttributes(const OpContext& ctx, const AttributeChange& change) override {
     return here_->SetAttributes(ctx, change);

@@ -40,6 +40,13 @@ class LaneFs final : public RemoteFs {
   Result<std::vector<DirEntry>> ReadDirectory(const OpContext& ctx, const RemotePath& path) override {
     return below_.ReadDirectory(ctx, path);
   }
+  Status ReadDirectories(const OpContext& ctx, std::span<const DirectoryQuery> queries, std::size_t max_entries,
+                         const Listed& listed) override {
+    return below_.ReadDirectories(ctx, queries, max_entries, listed);
+  }
+  Status LstatMany(const OpContext& ctx, std::span<const RemotePath> paths, const Seen& seen) override {
+    return below_.LstatMany(ctx, paths, seen);
+  }
   Result<std::string> ReadLink(const OpContext& ctx, const RemotePath& path) override {
     return below_.ReadLink(ctx, path);
   }
