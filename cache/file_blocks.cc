@@ -242,12 +242,17 @@ void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint
     const std::uint64_t streams = std::max<std::size_t>(ahead_.running(), 1);
     wish = ahead_.OnRead(offset, length, resources_.meter.Window(fair / streams));
   }
+  if (wish.range.empty()) {
+    return;
+  }
   const std::uint64_t end = std::min(wish.range.end, version_.size);
   std::uint64_t begin = Ceiling(wish.range.begin);
   if (disk_ != nullptr && begin < end) {
     begin = disk_->PresentEnd(begin, end);
   }
   if (begin >= end) {
+    MutexLock lock(mutex_);
+    ahead_.Planned(wish.stream, begin);  // nothing to fetch: the next look begins where this one ended
     return;
   }
   std::vector<Fetch> fetches;
