@@ -25,21 +25,15 @@ FileBlocks::FileBlocks(const ReadResources& resources, const FileVersion& versio
 
 FileBlocks::~FileBlocks() { DropUnlessReadSince(TimePoint::max()); }
 
-FileBlocks::Extents::iterator FileBlocks::Covering(std::uint64_t at) {
-  const auto behind = extents_.upper_bound(at);
-  if (behind == extents_.begin() || std::prev(behind)->second.end <= at) {
-    return extents_.end();
-  }
-  return std::prev(behind);
+template <typename Map>
+auto FileBlocks::CoveringIn(Map& extents, std::uint64_t at) {
+  const auto behind = extents.upper_bound(at);
+  return behind == extents.begin() || std::prev(behind)->second.end <= at ? extents.end() : std::prev(behind);
 }
 
-FileBlocks::Extents::const_iterator FileBlocks::Covering(std::uint64_t at) const {
-  const auto behind = extents_.upper_bound(at);
-  if (behind == extents_.begin() || std::prev(behind)->second.end <= at) {
-    return extents_.end();
-  }
-  return std::prev(behind);
-}
+FileBlocks::Extents::iterator FileBlocks::Covering(std::uint64_t at) { return CoveringIn(extents_, at); }
+
+FileBlocks::Extents::const_iterator FileBlocks::Covering(std::uint64_t at) const { return CoveringIn(extents_, at); }
 
 std::uint64_t FileBlocks::GapEnd(std::uint64_t at) const {
   const auto behind = extents_.upper_bound(at);

@@ -98,6 +98,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     std::uint64_t ticket = 0;
   };
 
+  template <typename Map>
+  static auto CoveringIn(Map& extents, std::uint64_t at);
   Extents::iterator Covering(std::uint64_t at) REQUIRES(mutex_);
   Extents::const_iterator Covering(std::uint64_t at) const REQUIRES(mutex_);
   std::uint64_t GapEnd(std::uint64_t at) const REQUIRES(mutex_);

@@ -17,18 +17,18 @@ using Reading = ReadingTest;  // contents are compared with ==, since printing t
 
 TEST_F(Reading, BringsEachByteOfASequentialReadOnce) {
   const std::string content = Pattern(20_MiB + 12'345);
-  remote_.WriteFile("/work/big", content);
+  remote_.WriteFile("/data/big", content);
   Settle();
-  EXPECT_TRUE(ReadOnce("/work/big") == content);
+  EXPECT_TRUE(ReadOnce("/data/big") == content);
   EXPECT_EQ(BytesFetched(), content.size());
   EXPECT_LT(remote_.script().count(FakeOp::kRead), 60U);  // not one for each of the kernel's 160 requests
 }
 
 TEST_F(Reading, FetchesOnlyTheGranulesThatCoverARandomRead) {
   const std::string content = Pattern(8_MiB);
-  remote_.WriteFile("/work/big", content);
+  remote_.WriteFile("/data/big", content);
   Settle();
-  const auto reader = OpenFile("/work/big");
+  const auto reader = OpenFile("/data/big");
   EXPECT_TRUE(Read(*reader, 3_MiB + 4096, 64_KiB) == content.substr(3_MiB + 4096, 64_KiB));
   EXPECT_EQ(BytesFetched(), 3 * kGranule);
   reader->Close();
@@ -36,9 +36,9 @@ TEST_F(Reading, FetchesOnlyTheGranulesThatCoverARandomRead) {
 
 TEST_F(Reading, FetchesABlockOnceThoughManyMissItAtTheSameTime) {
   const std::string content = Pattern(1_MiB);
-  remote_.WriteFile("/work/f", content);
+  remote_.WriteFile("/data/f", content);
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   remote_.script().Hold(FakeOp::kRead);
   std::vector<std::jthread> readers;
   std::atomic<int> right{0};
@@ -58,9 +58,9 @@ TEST_F(Reading, FetchesABlockOnceThoughManyMissItAtTheSameTime) {
 }
 
 TEST_F(Reading, ReportsTheErrorOfTheServerToTheOneWhoAsked) {
-  remote_.WriteFile("/work/f", Pattern(1_MiB));
+  remote_.WriteFile("/data/f", Pattern(1_MiB));
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   remote_.script().OnEveryCall(FakeOp::kRead, Fault::NotDone({Code::kPermissionDenied, "no", "test"}));
   std::vector<std::byte> out(100);
   const auto got = reader->Read(Soon(), known_, 0, out);
@@ -72,9 +72,9 @@ TEST_F(Reading, ReportsTheErrorOfTheServerToTheOneWhoAsked) {
 }
 
 TEST_F(Reading, IsEndedByAnInterrupt) {
-  remote_.WriteFile("/work/f", Pattern(1_MiB));
+  remote_.WriteFile("/data/f", Pattern(1_MiB));
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   remote_.script().Hold(FakeOp::kRead);
   std::stop_source stop;
   Code code = Code::kInternal;
@@ -94,84 +94,84 @@ TEST_F(Reading, IsEndedByAnInterrupt) {
 TEST_F(Reading, KeepsASettledVersionOnDiskForTheNextMount) {
   UseDisk();
   const std::string content = Pattern(5_MiB + 7);
-  remote_.WriteFile("/work/big", content);
+  remote_.WriteFile("/data/big", content);
   Settle();
-  EXPECT_TRUE(ReadOnce("/work/big") == content);
+  EXPECT_TRUE(ReadOnce("/data/big") == content);
   Remount();
-  EXPECT_TRUE(ReadOnce("/work/big") == content);
+  EXPECT_TRUE(ReadOnce("/data/big") == content);
   EXPECT_EQ(remote_.script().count(FakeOp::kRead), 0U);
 }
 
 TEST_F(Reading, KeepsNothingOfAnUnsettledVersion) {
   UseDisk();
-  remote_.WriteFile("/work/f", Pattern(1_MiB, 1));
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(1_MiB, 1));
-  remote_.WriteFile("/work/f", Pattern(1_MiB, 2));  // within the same second: the attributes do not show it
+  remote_.WriteFile("/data/f", Pattern(1_MiB, 1));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(1_MiB, 1));
+  remote_.WriteFile("/data/f", Pattern(1_MiB, 2));  // within the same second: the attributes do not show it
   Settle();
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(1_MiB, 2));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(1_MiB, 2));
   Remount();
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(1_MiB, 2));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(1_MiB, 2));
 }
 
 TEST_F(Reading, OfANewHandleDoesNotSeeWhatAnUnsettledVersionWas) {
-  remote_.WriteFile("/work/f", Pattern(100'000, 1));
-  const auto first = OpenFile("/work/f");
+  remote_.WriteFile("/data/f", Pattern(100'000, 1));
+  const auto first = OpenFile("/data/f");
   EXPECT_TRUE(ReadAll(*first) == Pattern(100'000, 1));
-  remote_.WriteFile("/work/f", Pattern(100'000, 2));
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(100'000, 2));
+  remote_.WriteFile("/data/f", Pattern(100'000, 2));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(100'000, 2));
   first->Close();
 }
 
 TEST_F(Reading, KeepsNothingThatWasNotConfirmed) {
   UseDisk();
   options_.freshness = std::chrono::milliseconds(0);
-  remote_.WriteFile("/work/f", Pattern(1_MiB, 1));
+  remote_.WriteFile("/data/f", Pattern(1_MiB, 1));
   Settle();
   {
-    const auto reader = OpenFile("/work/f");
+    const auto reader = OpenFile("/data/f");
     remote_.script().OnNextCall(FakeOp::kRead, Fault::Do([this] {
                                   remote_.WriteFile(
-                                      "/work/f", Pattern(1_MiB, 2));  // between the look at the version and the bytes
+                                      "/data/f", Pattern(1_MiB, 2));  // between the look at the version and the bytes
                                 }));
     Read(*reader, 600'000, 1000);
     reader->Close();
   }
   Remount();
-  remote_.WriteFile("/work/f", Pattern(1_MiB, 1));
+  remote_.WriteFile("/data/f", Pattern(1_MiB, 1));
   AttributeChange change;
   change.times = AttributeChange::Times{FakeRemoteFs::kStartTime, FakeRemoteFs::kStartTime};
-  remote_.Change("/work/f", change);  // as it was when the handle was opened
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(1_MiB, 1));
+  remote_.Change("/data/f", change);  // as it was when the handle was opened
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(1_MiB, 1));
 }
 
 TEST_F(Reading, SeesAFileThatWasRewritten) {
   options_.freshness = std::chrono::milliseconds(0);
-  remote_.WriteFile("/work/f", Pattern(300'000, 1));
+  remote_.WriteFile("/data/f", Pattern(300'000, 1));
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   EXPECT_TRUE(ReadAll(*reader) == Pattern(300'000, 1));
-  remote_.WriteFile("/work/f", Pattern(300'000, 2));
+  remote_.WriteFile("/data/f", Pattern(300'000, 2));
   EXPECT_TRUE(ReadAll(*reader) == Pattern(300'000, 2));
   reader->Close();
 }
 
 TEST_F(Reading, SeesWhatWasAppendedAsSoonAsItsNameShowsIt) {
-  remote_.WriteFile("/work/log", "one\n");
+  remote_.WriteFile("/data/log", "one\n");
   Settle();
-  const auto reader = OpenFile("/work/log");
+  const auto reader = OpenFile("/data/log");
   EXPECT_EQ(ReadAll(*reader), "one\n");
-  remote_.AppendFile("/work/log", "two\n");
-  known_.seen = FileVersion{8, remote_.AttributesOf("/work/log").mtime};
+  remote_.AppendFile("/data/log", "two\n");
+  known_.seen = FileVersion{8, remote_.AttributesOf("/data/log").mtime};
   known_.seen_at = Clock::now();
   EXPECT_EQ(ReadAll(*reader), "one\ntwo\n");
   reader->Close();
 }
 
 TEST_F(Reading, OfAFileThatWasCutEndsWhereTheFileEnds) {
-  remote_.WriteFile("/work/f", Pattern(1_MiB));
+  remote_.WriteFile("/data/f", Pattern(1_MiB));
   Settle();
-  const auto reader = OpenFile("/work/f");
-  remote_.WriteFile("/work/f", Pattern(1000));
+  const auto reader = OpenFile("/data/f");
+  remote_.WriteFile("/data/f", Pattern(1000));
   EXPECT_TRUE(Read(*reader, 500, 1000) == Pattern(1000).substr(500));
   EXPECT_EQ(Read(*reader, 5000, 1000), "");
   reader->Close();
@@ -179,34 +179,34 @@ TEST_F(Reading, OfAFileThatWasCutEndsWhereTheFileEnds) {
 
 TEST_F(Reading, ForgetsWhatLooksTheSameAfterAChangeFromHere) {
   UseDisk();
-  remote_.WriteFile("/work/f", Pattern(500'000, 1));
+  remote_.WriteFile("/data/f", Pattern(500'000, 1));
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   EXPECT_TRUE(ReadAll(*reader) == Pattern(500'000, 1));
-  const std::int64_t mtime = remote_.AttributesOf("/work/f").mtime;
-  remote_.WriteFile("/work/f", Pattern(500'000, 2));  // stands for writes of this mount that set the time back
+  const std::int64_t mtime = remote_.AttributesOf("/data/f").mtime;
+  remote_.WriteFile("/data/f", Pattern(500'000, 2));  // stands for writes of this mount that set the time back
   AttributeChange change;
   change.times = AttributeChange::Times{mtime, mtime};
-  remote_.Change("/work/f", change);
-  cache().Forget(RemotePath::Parse("/work/f").value());
+  remote_.Change("/data/f", change);
+  cache().Forget(RemotePath::Parse("/data/f").value());
   changed_at_ = Clock::now();
   EXPECT_TRUE(ReadAll(*reader) == Pattern(500'000, 2));
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(500'000, 2));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
   reader->Close();
   Remount();
-  EXPECT_TRUE(ReadOnce("/work/f") == Pattern(500'000, 2));
+  EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
 }
 
 TEST_F(Reading, KeepsTheBeginningOfAFileThatGrew) {
   UseDisk();
   options_.freshness = std::chrono::milliseconds(0);
   const std::string content = Pattern(4_MiB + 1000);
-  remote_.WriteFile("/work/log", content);
+  remote_.WriteFile("/data/log", content);
   Settle();
-  const auto reader = OpenFile("/work/log");
+  const auto reader = OpenFile("/data/log");
   EXPECT_TRUE(ReadAll(*reader) == content);
   Read(*reader, 0, 10);  // looks, and so confirms what was read
-  remote_.AppendFile("/work/log", Pattern(1000, 2));
+  remote_.AppendFile("/data/log", Pattern(1000, 2));
   Read(*reader, 0, 10);  // sees the longer version
   Settle();
   Read(*reader, 0, 10);  // sees it settled
@@ -219,9 +219,9 @@ TEST_F(Reading, KeepsTheBeginningOfAFileThatGrew) {
 TEST_F(Reading, AnswersFromWhatIsThereWhileTheLinkIsDown) {
   options_.freshness = std::chrono::milliseconds(0);
   UseDisk();
-  remote_.WriteFile("/work/f", Pattern(300'000));
+  remote_.WriteFile("/data/f", Pattern(300'000));
   Settle();
-  const auto reader = OpenFile("/work/f");
+  const auto reader = OpenFile("/data/f");
   EXPECT_TRUE(ReadAll(*reader) == Pattern(300'000));
   Read(*reader, 0, 10);
   remote_.script().Hold(FakeOp::kFileStat);
@@ -237,9 +237,9 @@ TEST_F(Reading, AnswersFromWhatIsThereWhileTheLinkIsDown) {
 
 TEST_F(Reading, GivesItsMemoryBackWhenNobodyReads) {
   const std::string content = Pattern(16_MiB);
-  remote_.WriteFile("/work/big", content);
+  remote_.WriteFile("/data/big", content);
   Settle();
-  const auto reader = OpenFile("/work/big");
+  const auto reader = OpenFile("/data/big");
   EXPECT_EQ(Read(*reader, 0, 1_MiB).size(), 1_MiB);
   EXPECT_EQ(Read(*reader, 1_MiB, 1_MiB).size(), 1_MiB);
   EXPECT_GT(cache().memory_used(), 0U);
@@ -258,13 +258,13 @@ TEST_F(Reading, StaysWithinItsBudget) {
   std::atomic<int> right{0};
   std::atomic<std::uint64_t> most{0};
   for (int i = 0; i < 8; ++i) {
-    remote_.WriteFile("/work/" + std::to_string(i), content);
+    remote_.WriteFile("/data/" + std::to_string(i), content);
   }
   Settle();
   cache();
   for (int i = 0; i < 8; ++i) {
     readers.emplace_back([&, i] {
-      const auto reader = OpenFile("/work/" + std::to_string(i));
+      const auto reader = OpenFile("/data/" + std::to_string(i));
       std::string all;
       while (all.size() < content.size()) {
         all += Read(*reader, all.size(), 128_KiB);
@@ -288,35 +288,35 @@ TEST_F(Reading, OfAFreshHandleIsRightWhateverASecondWriterDid) {
   std::mt19937 random(seed);
   const auto one_of = [&random](unsigned n) { return std::uniform_int_distribution<unsigned>(0, n - 1)(random); };
   std::string truth = Pattern(200'000, 1);
-  remote_.WriteFile("/work/f", truth);
-  std::shared_ptr<FileReader> old_handle = OpenFile("/work/f");
+  remote_.WriteFile("/data/f", truth);
+  std::shared_ptr<FileReader> old_handle = OpenFile("/data/f");
   for (int step = 0; step < 10'000; ++step) {
     switch (one_of(8)) {
       case 0:  // in place, same size
         truth = Pattern(truth.size(), random());
-        remote_.WriteFile("/work/f", truth);
+        remote_.WriteFile("/data/f", truth);
         break;
       case 1: {  // replaced by rename, often of the same size and second
         truth = Pattern(one_of(2) == 0 ? truth.size() : 1 + one_of(300'000), random());
-        remote_.WriteFile("/work/new", truth);
-        remote_.Move("/work/new", "/work/f");
+        remote_.WriteFile("/data/new", truth);
+        remote_.Move("/data/new", "/data/f");
         break;
       }
       case 2:
         truth.resize(one_of(static_cast<unsigned>(truth.size()) + 1));
-        remote_.WriteFile("/work/f", truth);
+        remote_.WriteFile("/data/f", truth);
         break;
       case 3: {
         const std::string more = Pattern(1 + one_of(50'000), random());
         truth += more;
-        remote_.AppendFile("/work/f", more);
+        remote_.AppendFile("/data/f", more);
         break;
       }
       case 4:
         Pass(one_of(8));
         break;
       default: {
-        const auto reader = OpenFile("/work/f");
+        const auto reader = OpenFile("/data/f");
         if (one_of(3) == 0) {
           ASSERT_TRUE(ReadAll(*reader) == truth) << "step " << step;
         } else if (!truth.empty()) {
@@ -333,7 +333,7 @@ TEST_F(Reading, OfAFreshHandleIsRightWhateverASecondWriterDid) {
     }
     if (truth.size() > 400'000) {
       truth.resize(100'000);
-      remote_.WriteFile("/work/f", truth);
+      remote_.WriteFile("/data/f", truth);
     }
   }
   old_handle->Close();

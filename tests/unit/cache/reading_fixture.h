@@ -20,7 +20,7 @@ class ReadingTest : public ::testing::Test {
     folder_ = ::mkdtemp(pattern.data());
     options_.workspace = "test-0";
     options_.freshness = std::chrono::hours(1);  // no test depends on how fast it runs
-    remote_.MakeDirs("/work");
+    remote_.MakeDirs("/data");
   }
   ~ReadingTest() override {
     cache_.reset();
