@@ -1,7 +1,7 @@
 // Reads one open file through what is known of its version: from memory, from the disk, ahead of the program.
 //
 // A version is (size, mtime). The handle itself is asked which version it shows, at most `freshness` before bytes are
-// handed out, since the name may lead to another file by now. Versions are settled or not (server_clock.h): bytes of a
+// handed out, since the name may lead to another file by now. Versions are settled or not (transport/server_clock.h): bytes of a
 // settled one are shared by all handles and kept on disk; those of an unsettled one serve this handle alone.
 //
 // Threading: any thread. Close() at the end; what runs in the background keeps the reader alive.

@@ -20,8 +20,8 @@
 #include "cache/file_blocks.h"
 #include "cache/file_reader.h"
 #include "cache/memory_budget.h"
-#include "cache/server_clock.h"
 #include "cache/transfer_meter.h"
+#include "transport/server_clock.h"
 
 namespace bt {
 

@@ -1,7 +1,6 @@
 #include "fs/filesystem.h"
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "fs/filesystem_state.h"
@@ -21,7 +20,6 @@ ReadCacheOptions ReadingOptions(const FilesystemOptions& options) {
 constexpr std::chrono::seconds kStatsLifetime{5};  // programs that show free space ask in a loop
 constexpr std::chrono::seconds kRefreshPatience{30};
 constexpr std::chrono::seconds kConfirmPatience{2};
-constexpr std::time_t kPlausibleClock = 24 * 60 * 60;  // a server that is further ahead of us is not believed
 
 }  // namespace
 
@@ -123,16 +121,6 @@ AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& loo
 
 void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }
 
-// Procfs stamps what it shows with the present time when it is first looked at, and a server that was just started is
-// new there.
-void Filesystem::State::LearnTime(const OpContext& ctx) {
-  const Result<RemotePath> own_process = RemotePath::Parse("/proc/self");
-  const Result<Attributes> seen = own_process.ok() ? remote.Stat(ctx, *own_process) : own_process.error();
-  if (seen.ok() && seen->mtime < std::time(nullptr) + kPlausibleClock) {
-    reads.clock().Reached(seen->mtime, Clock::now());
-  }
-}
-
 void Filesystem::State::Refresh(const std::stop_token& stop) {
   SetThreadName("bt-refresh");
   bool time_learned = false;
@@ -151,7 +139,7 @@ void Filesystem::State::Refresh(const std::stop_token& stop) {
     const Result<FsStats> stats = remote.StatFs(ctx, options.root);
     const Result<Attributes> root = remote.Lstat(ctx, options.root);
     if (!std::exchange(time_learned, true)) {
-      LearnTime(ctx);
+      reads.clock().Ask(ctx, remote);
     }
     MutexLock lock(stats_mutex);
     refresh_due = false;

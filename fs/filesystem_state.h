@@ -90,7 +90,6 @@ struct Filesystem::State {
   FileReader::Known WhatIsKnown(const Inode& inode) const;
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);
-  void LearnTime(const OpContext& ctx);
   // The answer to a lookup by what listings tell; inode 0: there is nothing. Counts a lookup. Nothing where memory
   // cannot tell. With Age::kAny what was once known to be there is told, however old.
   std::optional<Entry> EntryFromMemory(InodeNo parent, const Name& name, DirectoryCache::Age age);

@@ -65,7 +65,7 @@ class Inode {
   bool ChangedSince(TimePoint asked_at) const;
 
   // The file is opened at `version`: whether the kernel may keep the pages it has of it. They must be of the same
-  // version, and must have been read when that was settled already (cache/server_clock.h).
+  // version, and must have been read when that was settled already (transport/server_clock.h).
   bool MayKeepPages(const FileVersion& version, bool settled);
 
   // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "transport/sftp": REMOTE,
     "transport/ssh": REMOTE + ["transport/sftp/message_channel.h"],
     "transport/access": REMOTE,
-    "transport/lanes": REMOTE + ["transport/session.h"],
+    "transport/lanes": REMOTE + ["transport/session.h", "transport/server_clock.h", "transport/server_process.h"],
     "transport": ["transport/sftp", "transport/ssh", "transport/access", "transport/lanes", "transport/base"],
     "cache": REMOTE,
     "fs": ["cache"] + REMOTE,

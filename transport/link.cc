@@ -228,7 +228,7 @@ void Link::Lose(Casualty& casualty, const Error& why, TimePoint now) {
   casualty.session = std::exchange(current_.session, nullptr);
   casualty.why = why;
   if (casualty.session != nullptr) {
-    predecessors_.push_back({current_.changes, std::exchange(server_, std::nullopt)});
+    predecessors_.push_back({current_.changes, std::exchange(server_, std::nullopt), casualty.session});
   }
   changed_.NotifyAll();
 }

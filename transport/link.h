@@ -173,6 +173,7 @@ class Link {
   struct Predecessor {
     std::shared_ptr<UnansweredChanges> changes;
     std::optional<ServerProcess> server;
+    std::shared_ptr<Session> session;  // let go without the lock
   };
   std::vector<Predecessor> predecessors_ GUARDED_BY(mutex_);
   RemoteCapabilities capabilities_ GUARDED_BY(mutex_);

@@ -1,6 +1,7 @@
 // What the link keeper knows of the servers behind its connections, and how it makes sure that a lost one does nothing
 // any more (transport/server_process.h).
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -65,40 +66,55 @@ void Link::LearnWhoServes(const std::stop_token& stop) {
 }
 
 void Link::Settle(Session& session, std::optional<ServerProcess>& own, const std::stop_token& stop) {
-  std::vector<Predecessor> doubtful;
+  // Nothing is lost while there is no connection, so until this has returned the list is the keeper's alone.
+  std::vector<Predecessor> lost;
+  bool same_container = true;
   {
     MutexLock lock(mutex_);
-    std::erase_if(predecessors_, [&](const Predecessor& lost) {
-      return !lost.changes->any() || session.host_key() != host_key_;  // another container is sent nothing again
-    });
-    doubtful = predecessors_;
+    lost.swap(predecessors_);
+    same_container = session.host_key() == host_key_;
   }
-  if (doubtful.empty()) {
+  if (!same_container) {
+    return;  // another container is sent nothing again
+  }
+  for (const Predecessor& predecessor : lost) {
+    // Whoever lost it may not have come to that yet, and what is sent until then must be counted.
+    predecessor.session->Abort(Error{Code::kDisconnected, "the connection was lost", "link.lost"});
+  }
+  std::erase_if(lost, [](const Predecessor& predecessor) { return !predecessor.changes->any(); });
+  if (lost.empty()) {
     return;
   }
   const TimePoint began = Clock::now();
   own = AskWhoServes(session.fs(), stop);
+  const auto next_one_waits = [&] {  // this connection is lost as well
+    MutexLock lock(mutex_);
+    predecessors_ = std::move(lost);
+  };
   if (session.ended()) {
-    return;
+    return next_one_waits();
   }
-  for (const Predecessor& lost : doubtful) {
+  std::vector<std::optional<ServerProcess>> servers;
+  for (const Predecessor& predecessor : lost) {
+    servers.push_back(predecessor.server);
+    std::ranges::move(predecessor.session->unsettled_servers(), std::back_inserter(servers));
+  }
+  for (const std::optional<ServerProcess>& server : servers) {
     // The time granted to those that sleep or cannot be seen runs for all of them at once.
     SettleOptions options = options_.settle;
     const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
     options.asleep = std::max(options.asleep - passed, std::chrono::milliseconds(0));
     const auto settled =
         AwaitEnd(OpContext::WithTimeout(options.asleep + options.working + options_.timing.dead_after, stop),
-                 session.fs(), lost.server ? &*lost.server : nullptr, own ? &*own : nullptr, options);
+                 session.fs(), server ? &*server : nullptr, own ? &*own : nullptr, options);
     if (!settled) {
-      return;  // this connection is lost as well: the next one will wait for the same
+      return next_one_waits();
     }
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
     spdlog::log(*settled == Settled::kWorking ? spdlog::level::warn : spdlog::level::info,
-                "link: waited {} for the server of the lost connection, which had changes to make: {}",
+                "link: waited {} for a server of the lost connection, which had changes to make: {}",
                 FormatDuration(took), Words(*settled));
   }
-  MutexLock lock(mutex_);
-  predecessors_.clear();
 }
 
 }  // namespace bt

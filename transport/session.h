@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "transport/base/op_context.h"
 #include "transport/remote_fs.h"
+#include "transport/server_process.h"
 
 namespace bt {
 
@@ -29,6 +31,10 @@ class Session {
 
   // How many connections the session has open now.
   virtual unsigned connections() const { return 1; }
+
+  // After Abort(): the processes behind further connections that may still have writes of ours to execute, one element
+  // each; without a value where it is not known which process that is. The one behind fs() is not among them.
+  virtual std::vector<std::optional<ServerProcess>> unsettled_servers() const { return {}; }
 
   // Ends the connection now, and what was not sent yet never will be; whoever waits on it gets `why`. Does not block.
   virtual void Abort(const Error& why) = 0;

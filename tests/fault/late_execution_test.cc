@@ -44,6 +44,24 @@ const std::vector<Row> kRows{
 
 class LateExecution : public FaultTest {
  protected:
+  // All connections are cut while requests are held, and `first` sends them again; after `second` the old servers'
+  // pipes run empty, and `check` must hold.
+  void CutWhileHeld(Program& first, std::uint64_t fired_before, const std::set<std::string>& old, const char* second,
+                    const char* check) {
+    ASSERT_TRUE(WaitUntil([&] { return service().counters().sftp.faults_fired > fired_before; }));
+    service().link().CutAll();
+    const Finished replayed = first.Wait(seconds(60));
+    EXPECT_EQ(replayed.exit_code, 0) << replayed.all() << Log();
+    const Finished later = Shell(second);
+    EXPECT_EQ(later.exit_code, 0) << later.all() << Log();
+    ASSERT_TRUE(WaitUntil([&] {
+      const std::set<std::string> now = Taps();
+      return std::none_of(old.begin(), old.end(), [&](const std::string& tap) { return now.contains(tap); });
+    }));
+    const Finished checked = Shell(check);
+    EXPECT_EQ(checked.exit_code, 0) << checked.all() << Shell("ls -la $S").out;
+    service().node(0).ClearFaults();
+  }
   // The processes that relay to this service's SFTP servers, which end before they do.
   std::set<std::string> Taps() {
     std::set<std::string> taps;
@@ -81,21 +99,36 @@ TEST_F(LateExecution, UndoesNothingThatCameAfterIt) {
                     .ArmFault({.action = tap::Action::kDelay, .request = row.held, .delay = milliseconds(1000)})
                     .ok());
     const auto first = StartShell(row.first);
-    ASSERT_TRUE(WaitUntil([&] { return service().counters().sftp.faults_fired > before; }));
-    service().link().CutAll();
-    const Finished replayed = first->Wait(seconds(60));
-    EXPECT_EQ(replayed.exit_code, 0) << replayed.all() << Log();
-    const Finished later = Shell(row.second);
-    EXPECT_EQ(later.exit_code, 0) << later.all() << Log();
-    ASSERT_TRUE(WaitUntil([&] {
-      const std::set<std::string> now = Taps();
-      return std::none_of(old.begin(), old.end(), [&](const std::string& tap) { return now.contains(tap); });
-    }));
-    const Finished checked = Shell(row.check);
-    EXPECT_EQ(checked.exit_code, 0) << checked.all() << Shell("ls -la $S; tail -n 3 $S/*_$I").out;
-    service().node(0).ClearFaults();
+    CutWhileHeld(*first, before, old, row.second, row.check);
   }
   EXPECT_GE(Status().reconnects, kRows.size());
+}
+
+// A large new file goes over several connections, each with a server of its own that may be the last to write.
+TEST_F(LateExecution, OverConnectionsForBulkDataUndoesNothingEither) {
+  constexpr std::uintmax_t kBegun = 40U << 20U;
+  service().SetRtt(milliseconds(10));
+  Mount();
+  const auto first = StartShell(
+      "{ head -c 40M /dev/zero | tr '\\0' a; while [ ! -e $S/go ]; do sleep 0.02; done; head -c 4M /dev/zero | tr "
+      "'\\0' b; }"
+      " | dd of=$M/bulk bs=1M iflag=fullblock conv=fsync");
+  ASSERT_TRUE(WaitUntil([&] {
+    std::error_code missing;
+    return std::filesystem::file_size(server() / "bulk", missing) == kBegun && !missing;
+  }));
+  ASSERT_GE(Status().connections, 3U);
+  const std::set<std::string> old = Taps();
+  const std::uint64_t before = service().counters().sftp.faults_fired;
+  ASSERT_TRUE(
+      service()
+          .node(0)
+          .ArmFault({.action = tap::Action::kDelay, .request = "write", .times = 4, .delay = milliseconds(1500)})
+          .ok());
+  std::ofstream(server() / "go") << "go";
+  CutWhileHeld(*first, before + 3, old,
+               "head -c 4M /dev/zero | tr '\\0' c | dd of=$M/bulk bs=1M seek=40 iflag=fullblock conv=notrunc,fsync",
+               "test $(tail -c 4M $S/bulk | tr -d c | wc -c) = 0 -a $(stat -c %s $S/bulk) = $((44 << 20))");
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 
 namespace bt::lanes {
 
-BulkChannel::BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first)
-    : fs_(std::move(fs)), number_(number), first_(first), last_used_(Clock::now()) {}
+BulkChannel::BulkChannel(std::shared_ptr<RemoteFs> fs, std::optional<ServerProcess> server, std::uint64_t number,
+                         bool first)
+    : fs_(std::move(fs)), server_(std::move(server)), number_(number), first_(first), last_used_(Clock::now()) {}
 
 BulkChannel::Use::~Use() {
   if (channel_ != nullptr) {
@@ -27,6 +28,21 @@ std::optional<BulkChannel::Use> BulkChannel::Begin(std::size_t bytes) {
     busy_since_ = last_used_;
   }
   return std::optional<Use>(std::in_place, shared_from_this(), bytes);
+}
+
+void BulkChannel::NoteWrite() {
+  MutexLock lock(mutex_);
+  written_ = true;
+}
+
+void BulkChannel::NoteLostWrite() {
+  MutexLock lock(mutex_);
+  write_lost_ = true;
+}
+
+bool BulkChannel::may_still_write() const {
+  MutexLock lock(mutex_);
+  return write_lost_ || (written_ && uses_ > 0);
 }
 
 std::uint64_t BulkChannel::under_way() const {

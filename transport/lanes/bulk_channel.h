@@ -12,6 +12,7 @@
 
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
+#include "transport/server_process.h"
 
 namespace bt::lanes {
 
@@ -19,7 +20,8 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
  public:
   // `number` tells channels apart for the life of the pool. `first` is the first channel of its lane: reads use only
   // these, since one channel can fill a connection downwards.
-  BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first);
+  // `server`: the process that executes what is sent on it, when known.
+  BulkChannel(std::shared_ptr<RemoteFs> fs, std::optional<ServerProcess> server, std::uint64_t number, bool first);
   BulkChannel(const BulkChannel&) = delete;
   BulkChannel& operator=(const BulkChannel&) = delete;
 
@@ -42,6 +44,13 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
 
   // Nothing once the channel is closed.
   std::optional<Use> Begin(std::size_t bytes);
+
+  // Before a write is sent, and when its answer will never come: as long as one is without an answer, and for good when
+  // that was lost, the server may have something left to write.
+  void NoteWrite();
+  void NoteLostWrite();
+  bool may_still_write() const;
+  const std::optional<ServerProcess>& server() const { return server_; }
 
   std::uint64_t number() const { return number_; }
   bool first() const { return first_; }
@@ -66,11 +75,14 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   using Handles = std::unordered_map<const void*, std::shared_ptr<RemoteFile>>;
 
   const std::shared_ptr<RemoteFs> fs_;
+  const std::optional<ServerProcess> server_;
   const std::uint64_t number_;
   const bool first_;
 
   mutable Mutex mutex_;
   bool closed_ GUARDED_BY(mutex_) = false;
+  bool written_ GUARDED_BY(mutex_) = false;
+  bool write_lost_ GUARDED_BY(mutex_) = false;
   std::uint64_t under_way_ GUARDED_BY(mutex_) = 0;
   std::size_t uses_ GUARDED_BY(mutex_) = 0;
   TimePoint last_used_ GUARDED_BY(mutex_);

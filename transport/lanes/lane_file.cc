@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t kWorthAHandle = 4_MiB;
 // By how much a file must have grown under our writes before handles are opened for them.
 constexpr std::uint64_t kWorthWriting = 2_MiB;
-// A second writer of the same second could leave the same size and mtime; after this none can.
+// As ServerClock::Settled, for a file whose mtime we have seen ourselves: after this no second writer leaves the same.
 constexpr std::chrono::seconds kAtRest{3};
 
 // Bulk bytes on the interactive lane while the bulk lanes get their handles.
@@ -65,7 +65,8 @@ LaneFile::~LaneFile() {
 }
 
 bool LaneFile::AtRest(const LanePool& pool, const Attributes& when_opened, TimePoint opened_at, std::int64_t mtime) {
-  return pool.AgeAtLeast(mtime) >= kAtRest || (mtime == when_opened.mtime && Clock::now() - opened_at >= kAtRest);
+  return pool.clock().Settled(mtime, Clock::now()) ||
+         (mtime == when_opened.mtime && Clock::now() - opened_at >= kAtRest);
 }
 
 LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
@@ -154,18 +155,21 @@ Status LaneFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<con
         written = WriteHere(ctx, offset, bytes);
         break;
       }
+      BulkChannel& channel = way.bulk->use.channel();
+      channel.NoteWrite();
       written = way.bulk->file->Write(ctx, offset, bytes);
       if (written.ok() || written.error().fate == Fate::kAnswered) {
         break;
       }
       if (written.error().fate == Fate::kUnknown) {
+        channel.NoteLostWrite();
         pool_->EndSession(written.error());
         return written;
       }
       if (!IsLinkError(written.error())) {  // the caller's time is over, and nothing was sent
         return written;
       }
-      pool_->Lost(way.bulk->use.channel(), written.error());
+      pool_->Lost(channel, written.error());
     }
   }
   if (written.ok()) {

@@ -86,6 +86,17 @@ unsigned LanePool::lanes() const {
   return static_cast<unsigned>(lanes_.size());
 }
 
+std::vector<std::optional<ServerProcess>> LanePool::unsettled_servers() const {
+  std::vector<std::optional<ServerProcess>> servers;
+  MutexLock lock(mutex_);
+  for (const auto& channel : channels_) {
+    if (channel->may_still_write()) {
+      servers.push_back(channel->server());
+    }
+  }
+  return servers;
+}
+
 void LanePool::Lost(BulkChannel& channel, const Error& why) {
   std::shared_ptr<LaneConnection> lost;
   MutexLock lock(mutex_);
@@ -209,33 +220,6 @@ void LanePool::RunErrands() {
   }
 }
 
-std::chrono::seconds LanePool::AgeAtLeast(std::int64_t mtime) const {
-  MutexLock lock(mutex_);
-  if (!server_time_) {
-    return std::chrono::seconds(-1);
-  }
-  const auto since = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - server_time_at_);
-  return std::chrono::seconds(*server_time_ - mtime) + since;
-}
-
-// The server's clock, without a program there: a process directory is as old as the first look at it, and an SFTP
-// server that was just started has had none before ours. Elsewhere than on Linux the clock stays unknown.
-void LanePool::LearnServerTime(const OpContext& ctx, RemoteFs& fs) {
-  {
-    MutexLock lock(mutex_);
-    if (server_time_) {
-      return;
-    }
-  }
-  const auto path = RemotePath::Parse("/proc/self");
-  const auto seen = fs.Stat(ctx, *path);
-  if (seen && seen->is_directory()) {
-    MutexLock lock(mutex_);
-    server_time_ = seen->mtime;
-    server_time_at_ = Clock::now();
-  }
-}
-
 void LanePool::Keep(const std::stop_token& stop, unsigned index) {
   const OpContext until_stopped{TimePoint::max(), stop};
   while (AwaitWanted(until_stopped, index)) {
@@ -303,12 +287,20 @@ void LanePool::Refused(const Error& why) {
 // The lane is at work from its first channel on.
 LanePool::Lane LanePool::OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection) {
   std::shared_ptr<RemoteFs> server(connection, &connection->fs());
-  LearnServerTime(ctx, *server);
+  if (!clock_.known()) {
+    clock_.Ask(ctx, *server);
+  }
   Lane lane{std::move(connection), {}};
   for (;;) {
+    // Asked before the first write: who is to be waited for when this connection is lost.
+    auto process = FindServerProcess(ctx, *server);
     {
       MutexLock lock(mutex_);
-      lane.channels.push_back(std::make_shared<BulkChannel>(std::move(server), next_channel_++, lane.channels.empty()));
+      lane.channels.push_back(std::make_shared<BulkChannel>(
+          std::move(server), process ? std::optional(std::move(process).value()) : std::nullopt, next_channel_++,
+          lane.channels.empty()));
+      std::erase_if(channels_, [](const auto& known) { return known->closed() && !known->may_still_write(); });
+      channels_.push_back(lane.channels.back());
       const auto published = std::find_if(lanes_.begin(), lanes_.end(),
                                           [&lane](const Lane& other) { return other.connection == lane.connection; });
       if (published != lanes_.end()) {

@@ -23,6 +23,7 @@
 #include "transport/base/sync.h"
 #include "transport/lanes/bulk_channel.h"
 #include "transport/lanes/lane_connection.h"
+#include "transport/server_clock.h"
 
 namespace bt::lanes {
 
@@ -56,6 +57,8 @@ class LanePool {
   std::vector<std::shared_ptr<BulkChannel>> Channels(For what) const;
   // Bulk lanes that are up.
   unsigned lanes() const;
+  // As Session::unsettled_servers().
+  std::vector<std::optional<ServerProcess>> unsettled_servers() const;
 
   // The channel's connection failed: its lane ends.
   void Lost(BulkChannel& channel, const Error& why);
@@ -90,8 +93,7 @@ class LanePool {
   // Runs `errand` soon on a thread of the pool, unless the pool is stopped. The context ends with the pool.
   void Run(std::function<void(const OpContext&)> errand);
 
-  // For how long at least the server's clock has been past `mtime`, as far as is known: negative when not at all.
-  std::chrono::seconds AgeAtLeast(std::int64_t mtime) const;
+  const ServerClock& clock() const { return clock_; }
 
  private:
   struct Lane {
@@ -109,7 +111,6 @@ class LanePool {
   // Why the lane is over, if it is.
   std::optional<Error> Ended(const Lane& lane) const;
   bool CloseIfIdle(const Lane& lane) const;
-  void LearnServerTime(const OpContext& ctx, RemoteFs& fs);
   void RunErrands();
   unsigned WantedLocked(TimePoint now) const REQUIRES(mutex_);
 
@@ -117,12 +118,15 @@ class LanePool {
   LaneDialer& dialer_;
   const LaneOptions options_;
   std::stop_source stop_;
+  ServerClock clock_;
 
   mutable Mutex mutex_;
   mutable CondVar changed_;
   std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::vector<Lane> lanes_ GUARDED_BY(mutex_);
+  // All that are open, and those of ended lanes whose server may have something left to write.
+  std::vector<std::shared_ptr<BulkChannel>> channels_ GUARDED_BY(mutex_);
   std::uint64_t next_channel_ GUARDED_BY(mutex_) = 1;
   std::uint64_t bulk_in_a_row_ GUARDED_BY(mutex_) = 0;
   TimePoint last_bulk_ GUARDED_BY(mutex_);
@@ -131,9 +135,6 @@ class LanePool {
   TimePoint no_dial_before_ GUARDED_BY(mutex_) = TimePoint::min();
   std::chrono::milliseconds next_retry_ GUARDED_BY(mutex_);
   std::chrono::milliseconds next_redial_ GUARDED_BY(mutex_);
-  // What the server's clock has shown, and when: it has been later since.
-  std::optional<std::int64_t> server_time_ GUARDED_BY(mutex_);
-  TimePoint server_time_at_ GUARDED_BY(mutex_);
   std::deque<std::function<void(const OpContext&)>> errands_ GUARDED_BY(mutex_);
   std::size_t idle_errand_threads_ GUARDED_BY(mutex_) = 0;
 

@@ -29,6 +29,7 @@ class LaneSession final : public Session {
   std::optional<Error> ended() const override { return interactive_->ended(); }
   TimePoint last_received() const override { return interactive_->last_received(); }
   unsigned connections() const override { return 1 + pool_->lanes(); }
+  std::vector<std::optional<ServerProcess>> unsettled_servers() const override { return pool_->unsettled_servers(); }
   void Abort(const Error& why) override {
     interactive_->Abort(why);
     pool_->Stop(why);

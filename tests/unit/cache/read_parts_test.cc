@@ -6,9 +6,9 @@
 
 #include "cache/fetch_pool.h"
 #include "cache/memory_budget.h"
-#include "cache/server_clock.h"
 #include "cache/transfer_meter.h"
 #include "transport/base/units.h"
+#include "transport/server_clock.h"
 
 namespace bt {
 namespace {

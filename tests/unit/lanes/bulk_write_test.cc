@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "tests/unit/lanes/lane_fixture.h"
 
@@ -20,16 +22,24 @@ class BulkWriteTest : public LaneTest {
     standin_->SetRtt(10ms);
     Connect();
     ReadUntilConnections(*Open("warm"), 24_MiB, 3);
+    // Until the channels are all there, and nothing of what made them is under way.
+    ASSERT_TRUE(Eventually([this] { return Requests("init") >= 5; }));
+    ASSERT_TRUE(Eventually([this] {
+      const std::uint64_t opens = Opens();
+      std::this_thread::sleep_for(200ms);
+      return opens == Opens();
+    }));
   }
   std::string OnServer(const std::string& name) const {
     std::ifstream file(LocalPath(name), std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
   }
-  std::uint64_t Opens() const {
+  std::uint64_t Requests(const std::string& name) const {
     const auto requests = standin_->counters().sftp.requests;
-    const auto found = requests.find("open");
+    const auto found = requests.find(name);
     return found == requests.end() ? 0 : found->second;
   }
+  std::uint64_t Opens() const { return Requests("open"); }
 };
 
 TEST_F(BulkWriteTest, ANewFileIsWrittenOverSeveralChannels) {
@@ -78,6 +88,7 @@ TEST_F(BulkWriteTest, ALaneThatDiesWithAWriteEndsTheSession) {
   const std::string content = Content("new", kBig);
   const auto file = Open("new", kNew);
   ASSERT_TRUE(WriteAll(*file, content).ok());
+  EXPECT_TRUE(session_->unsettled_servers().empty());
   ASSERT_TRUE(standin_->node(0).ArmFault({.action = tap::Action::kLoseReply, .request = "write", .times = 0}).ok());
   std::jthread killer([this] {
     EXPECT_TRUE(Eventually([this] { return standin_->counters().sftp.faults_fired >= 2; }));
@@ -90,6 +101,10 @@ TEST_F(BulkWriteTest, ALaneThatDiesWithAWriteEndsTheSession) {
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.error().fate, Fate::kUnknown) << Describe(written.error());
   EXPECT_TRUE(Eventually([this] { return session_->ended().has_value(); }));
+  // Whoever sends the write again must know whom to wait for.
+  const auto unsettled = session_->unsettled_servers();
+  EXPECT_FALSE(unsettled.empty());
+  EXPECT_TRUE(std::ranges::all_of(unsettled, [](const auto& server) { return server.has_value(); }));
 }
 
 }  // namespace

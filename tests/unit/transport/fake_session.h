@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/support/fake_remote_fs/fake_remote_fs.h"
 #include "transport/base/sync.h"
@@ -34,6 +35,14 @@ class FakeSession final : public Session {
     ++aborts_;
     ended_ = ended_ ? ended_ : why;
   }
+  std::vector<std::optional<ServerProcess>> unsettled_servers() const override {
+    MutexLock lock(mutex_);
+    return ended_ ? unsettled_ : std::vector<std::optional<ServerProcess>>();
+  }
+  void SetUnsettled(std::vector<std::optional<ServerProcess>> servers) {
+    MutexLock lock(mutex_);
+    unsettled_ = std::move(servers);
+  }
   int aborts() const {
     MutexLock lock(mutex_);
     return aborts_;
@@ -46,6 +55,7 @@ class FakeSession final : public Session {
   std::atomic<Duration::rep> last_received_{Clock::now().time_since_epoch().count()};
   mutable Mutex mutex_;
   std::optional<Error> ended_ GUARDED_BY(mutex_);
+  std::vector<std::optional<ServerProcess>> unsettled_ GUARDED_BY(mutex_);
   int aborts_ GUARDED_BY(mutex_) = 0;
 };
 

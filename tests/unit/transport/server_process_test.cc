@@ -144,6 +144,18 @@ TEST_F(Settling, NothingIsSentUntilTheOldServerHasEnded) {
   EXPECT_TRUE(link_->Acquire(Soon()).ok());
 }
 
+TEST_F(Settling, ServersOfFurtherConnectionsAreWaitedForAsWell) {
+  Start();
+  server_.Remove("/proc/71");
+  server_.WriteFile("/proc/73/stat", StatLine(73, 'S', 5500));
+  dialer_.latest()->SetUnsettled(
+      {ServerProcess{.pid = 74, .started = "5500"}, ServerProcess{.pid = 73, .started = "5500"}});
+  LoseAWrite();
+  EXPECT_EQ(link_->Acquire(AMoment()).error().code, Code::kTimedOut);
+  server_.Remove("/proc/73");
+  EXPECT_TRUE(link_->Acquire(Soon()).ok());
+}
+
 TEST_F(Settling, WhereNothingWasUnansweredNobodyWaits) {
   Start();
   const auto connection = link_->Acquire(Soon());

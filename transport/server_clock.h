@@ -4,7 +4,7 @@
 // Why it matters: times on the wire are whole seconds. A file whose mtime is the present second can be written once
 // more without a trace in its attributes, so bytes that were read meanwhile belong to no version for sure (settled()).
 //
-// Threading: any thread.
+// Threading: any thread. Only Ask() blocks.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 
 #include "transport/base/op_context.h"
 #include "transport/base/sync.h"
+#include "transport/remote_fs.h"
 
 namespace bt {
 
@@ -29,6 +30,14 @@ class ServerClock {
     if (!known_ || At(now) < seconds) {
       known_ = Known{seconds, now};
     }
+  }
+
+  // Looks at a time that the server has surely reached, in one round trip. Elsewhere than on Linux, and when the
+  // context ends before the answer, nothing is learnt.
+  void Ask(const OpContext& ctx, RemoteFs& fs);
+  bool known() const {
+    MutexLock lock(mutex_);
+    return known_.has_value();
   }
 
   // Whether a write at `now` or later is bound to show as another mtime than `mtime`.
