@@ -27,6 +27,7 @@ struct Border {
   std::chrono::milliseconds timeout{0};  // of one request, from its decoding to its answer; 0: none
   std::chrono::milliseconds negative_ttl{0};
   std::atomic<bool>* initialised = nullptr;  // set by the kernel's INIT
+  std::atomic<bool> init_answer_due{false};  // from then on until it is answered
 };
 
 inline Border& BorderOf(fuse_req_t request) { return *static_cast<Border*>(fuse_req_userdata(request)); }

@@ -10,6 +10,7 @@
 
 #include "fs/fuse/call.h"
 #include "fs/fuse/device_loop.h"
+#include "fs/fuse/init_answer.h"
 #include "fs/fuse/interrupt.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/library_log.h"
@@ -137,7 +138,9 @@ void Init(void* user_data, fuse_conn_info* connection) {
   connection->max_write = kMaxWrite;
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kCongestion;
-  static_cast<Border*>(user_data)->initialised->store(true);
+  auto& border = *static_cast<Border*>(user_data);
+  border.init_answer_due = (connection->capable & FUSE_CAP_PARALLEL_DIROPS) != 0;
+  border.initialised->store(true);
 }
 
 }  // namespace
@@ -161,6 +164,7 @@ Status Mount::State::Attach() {
     return LibraryError(Code::kConfig, "cannot mount at " + options.mount_point.string(), "mount.failed");
   }
   mounted = true;
+  TRY(AllowParallelLookups(session.get()));
   loop = TRY(DeviceLoop::Open(session.get()));
   return {};
 }

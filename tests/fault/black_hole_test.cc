@@ -141,6 +141,62 @@ TEST_F(BlackHole, FiveHundredWaitersDisturbNobodyAndDieAtOnce) {
   service().link().EndStall();
 }
 
+// The kernel would let the second wait for the first where no signal reaches it, if it took us for a file system that
+// can look up one name at a time only.
+TEST_F(BlackHole, SecondLookupInADirectoryDiesWhileTheFirstWaits) {
+  ASSERT_EQ(Shell("mkdir $S/d; touch $S/d/{1..9}").exit_code, 0);
+  Mount({"--timeout", "120s"});
+  ASSERT_EQ(Shell("stat $M/d").exit_code, 0);
+  Stall();
+  const auto first = StartAndWaitUntilItHangs("exec stat $M/d/1");
+  const auto second = StartShell("exec stat $M/d/2");
+  const auto listing = StartShell("exec ls $M/d");
+  ASSERT_TRUE(WaitUntil([&] { return Status().requests_under_way >= 3; }));
+  const auto sleeper = StartShell("exec sleep 1000");
+  const milliseconds noise = TimeToEnd(*sleeper, SIGKILL);
+  EXPECT_LT(TimeToEnd(*second, SIGKILL), seconds(1) + 4 * noise);
+  EXPECT_LT(TimeToEnd(*listing, SIGKILL), seconds(1) + 4 * noise);
+  EXPECT_EQ(Status().requests_under_way, 1U);
+  EXPECT_LT(TimeToEnd(*first, SIGKILL), seconds(1) + 4 * noise);
+  service().link().EndStall();
+}
+
+TEST_F(BlackHole, TheSystemsOwnUnmountEndsADaemonWithoutItsLink) {
+  Mount();
+  Prepare();
+  const pid_t daemon = Daemon();
+  Stall();
+  const auto reader = StartAndWaitUntilItHangs("exec cat $M/big");
+  TimeToEnd(*reader, SIGKILL);
+  const auto began = Clock::now();
+  const Finished unmounted = Shell("fusermount3 -u $M");
+  EXPECT_EQ(unmounted.exit_code, 0) << unmounted.all();
+  EXPECT_NE(e2e::WaitForChild(daemon, seconds(20)), -1) << Log();
+  EXPECT_LT(Clock::now() - began, seconds(20));
+  EXPECT_FALSE(IsMounted(mount()));
+  service().link().EndStall();
+  Mount();
+  EXPECT_EQ(Shell("cmp $M/big $S/big").exit_code, 0);
+}
+
+TEST_F(BlackHole, TheSystemsLazyUnmountNamesWhatIsLost) {
+  Mount({"--timeout", "5s"});
+  const pid_t daemon = Daemon();
+  const auto writer = StartShell(
+      "exec 3> $M/lost.bin; > $D/opened; until [ -e $D/go ]; do sleep 0.02; done; head -c 1M /dev/zero >&3; sleep 600");
+  ASSERT_TRUE(WaitUntil([&] { return std::filesystem::exists(local() / "opened"); }));
+  Stall();
+  std::ofstream(local() / "go") << "now";
+  ASSERT_TRUE(WaitUntil([&] { return Status().unwritten_bytes == 1048576; }));
+  EXPECT_NE(Shell("fusermount3 -u $M").exit_code, 0);  // somebody is at work there
+  EXPECT_EQ(Shell("fusermount3 -uz $M").exit_code, 0);
+  EXPECT_FALSE(IsMounted(mount()));
+  writer->Signal(SIGKILL);
+  writer->Wait(seconds(30));
+  EXPECT_NE(e2e::WaitForChild(daemon, seconds(60)), -1) << Log();
+  EXPECT_NE(Log().find("lost.bin"), std::string::npos) << Log();
+}
+
 TEST_F(BlackHole, UnmountByForceNamesWhatIsLost) {
   Mount();
   Prepare();
