@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+import cases_cuts
 import cases_metadata
 import cases_read
 import cases_write
@@ -21,7 +22,7 @@ from report import Report, link_name
 from runner import Run
 from workspace import MIB, Sizes, Workspace, WrongBytes
 
-CASES = {**cases_read.CASES, **cases_metadata.CASES, **cases_write.CASES}
+CASES = {**cases_read.CASES, **cases_metadata.CASES, **cases_write.CASES, **cases_cuts.CASES}
 MOUNTS = ["bt-mount", "sshfs", "sshfs-tuned", "rclone"]
 GIGABIT = 125_000_000
 

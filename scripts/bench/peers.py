@@ -134,12 +134,16 @@ class Sshfs(Mount):
     TUNED = ["max_conns=4", "auto_cache", "kernel_cache", "dcache_timeout=60", "dcache_max_size=100000",
              "entry_timeout=10", "attr_timeout=10", "negative_timeout=1"]
 
-    def __init__(self, name, place, tuned):
+    # As its users are told to.
+    RECONNECT = ["reconnect", "ServerAliveInterval=5", "ServerAliveCountMax=3"]
+
+    def __init__(self, name, place, tuned, more=()):
         super().__init__(name, place)
         self._tuned = tuned
+        self._more = list(more)
 
     def argv(self):
-        options = self.place.ssh_options(self._tuned) + (self.TUNED if self._tuned else [])
+        options = self.place.ssh_options(self._tuned) + (self.TUNED if self._tuned else []) + self._more
         standin = self.place.standin
         return ["sshfs", "-f", "-o", ",".join(options), f"{standin.user}@127.0.0.1:{standin.directory}", self.root]
 
@@ -228,6 +232,7 @@ ALL = {
     "bt-mount": BtMount,
     "sshfs": lambda name, place: Sshfs(name, place, False),
     "sshfs-tuned": lambda name, place: Sshfs(name, place, True),
+    "sshfs-reconnect": lambda name, place: Sshfs(name, place, False, Sshfs.RECONNECT),
     "rclone": Rclone,
     "sftp-get": SftpGet,
     "ssh-cat": SshCat,

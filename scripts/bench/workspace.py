@@ -33,12 +33,14 @@ class Sizes:
     lookups_idle: int = 60
     lookups_loaded: int = 240
     sightings: int = 10
+    cut: int = 64 * MIB            # the file that is copied while the link is cut
+    cut_copies: int = 10           # each way
 
     @staticmethod
     def quick():
         return Sizes(big=24 * MIB, write=8 * MIB, model=16 * MIB, tensor=2 * MIB, tree=(8, 80), big_tree=(20, 300), small=20,
                      created=8, status_files=30, clone_files=30, random_single=8, random_many=32, lookups_idle=10,
-                     lookups_loaded=40, sightings=2)
+                     lookups_loaded=40, sightings=2, cut=16 * MIB, cut_copies=2)
 
 
 class Workspace:
@@ -72,6 +74,15 @@ class Workspace:
         path = f"{self.work}/source"
         if self._once("source"):
             self._random_file(path, self.sizes.write)
+        return path
+
+    def make_cut_file(self):
+        """In the workspace; read there for copies in both directions."""
+        path = self.path("cut")
+        if self._once("cut"):
+            self._random_file(path, self.sizes.cut)
+            for number in range(self.sizes.cut_copies):  # so that no copy is served from what another one left
+                os.link(path, f"{path}-{number}")
         return path
 
     def make_model(self):
