@@ -109,7 +109,8 @@ std::shared_ptr<BlockFile> BlockCache::File(const BlockKey& key) {
 
 std::shared_ptr<BlockFile> BlockCache::Grown(const BlockKey& old, const BlockKey& key) {
   auto file = File(key);
-  if (old.workspace != key.workspace || old.path != key.path || old.version.size > key.version.size || old == key) {
+  if (old.workspace != key.workspace || old.path != key.path || old.epoch != key.epoch ||
+      old.version.size > key.version.size || old == key) {
     return file;
   }
   const auto before = File(old);
@@ -131,31 +132,9 @@ std::shared_ptr<BlockFile> BlockCache::Grown(const BlockKey& old, const BlockKey
   return file;
 }
 
-void BlockCache::Forget(const std::string& workspace, const RemotePath& path) {
-  const std::filesystem::path any = BlockFileName({workspace, path, {}});
-  const std::string part(PathPartOfBlockFileName(any.filename().native()));
-  const std::filesystem::path folder = any.parent_path();
-  std::error_code problem;  // no folder: nothing to forget
-  std::vector<std::filesystem::path> names;
-  for (std::filesystem::directory_iterator it(ledger_->limits().directory / folder, problem), end;
-       !problem && it != end; it.increment(problem)) {
-    if (PathPartOfBlockFileName(it->path().filename().native()) == part) {
-      names.push_back(folder / it->path().filename());
-    }
-  }
-  std::vector<std::shared_ptr<BlockFile>> in_use;
-  for (const std::filesystem::path& name : names) {
-    ::unlink((ledger_->limits().directory / name).c_str());
-    MutexLock lock(mutex_);
-    if (const auto known = files_.find(name.native()); known != files_.end()) {
-      in_use.push_back(known->second.lock());
-    }
-  }
-  for (const std::shared_ptr<BlockFile>& file : in_use) {
-    if (file != nullptr) {
-      file->Close();
-    }
-  }
+std::unique_ptr<PathEpochs> BlockCache::Epochs(std::string_view workspace) const {
+  return std::make_unique<PathEpochs>(ledger_->limits().directory / WorkspaceFolder(workspace) / kEpochTable,
+                                      [ledger = ledger_](const Error& error) { ledger->Failed(error); });
 }
 
 BlockCacheUsage BlockCache::usage() const {

@@ -19,6 +19,7 @@
 #include "cache/block_cache_ledger.h"
 #include "cache/block_file.h"
 #include "cache/block_key.h"
+#include "cache/path_epochs.h"
 #include "transport/base/result.h"
 #include "transport/base/sync.h"
 
@@ -54,13 +55,12 @@ class BlockCache {
   // that lives. Touches the disk only when it is used.
   std::shared_ptr<BlockFile> File(const BlockKey& key);
 
-  // The remote file grew from `old` to `key` (same path, larger size), and the caller has checked that what `old` had
-  // is still its beginning: takes that over, except a last granule that was short. `old` then has nothing.
+  // The remote file grew from `old` to `key` (same path and epoch, larger size), and the caller has checked that what
+  // `old` had is still its beginning: takes that over, except a last granule that was short. `old` then has nothing.
   std::shared_ptr<BlockFile> Grown(const BlockKey& old, const BlockKey& key);
 
-  // Removes every version of the path: another file may be there now that looks like one of them. Who has one of them
-  // in hand has nothing from now on.
-  void Forget(const std::string& workspace, const RemotePath& path);
+  // The epochs of the workspace's paths, which all mounts of it share.
+  std::unique_ptr<PathEpochs> Epochs(std::string_view workspace) const;
 
   BlockCacheUsage usage() const;
 

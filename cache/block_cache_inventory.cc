@@ -8,6 +8,7 @@
 
 #include "cache/eviction.h"
 #include "cache/open_blocks.h"
+#include "cache/path_epochs.h"
 
 namespace bt {
 namespace {
@@ -60,6 +61,16 @@ void VerifyFile(const OpenBlocks& blocks, BlockCacheVerdict& verdict) {
       }
     }
   });
+}
+
+// Mounts that have one notice, and make another: no epoch is as before.
+void RemoveEpochTables(const std::filesystem::path& directory) {
+  std::error_code problem;
+  for (std::filesystem::directory_iterator it(directory, problem), end; !problem && it != end; it.increment(problem)) {
+    if (::unlink((it->path() / kEpochTable).c_str()) == 0) {
+      ::rmdir(it->path().c_str());
+    }
+  }
 }
 
 }  // namespace
@@ -122,6 +133,9 @@ BlockCacheCleared ClearBlockCache(const std::filesystem::path& directory, const 
     } else if (problem != ENOENT) {
       ++cleared.failed;
     }
+  }
+  if (selection.IsAll()) {
+    RemoveEpochTables(directory);
   }
   return cleared;
 }

@@ -11,7 +11,7 @@ namespace {
 // Numbers are stored as the processor has them. All processors that run this are little-endian.
 static_assert(std::endian::native == std::endian::little);
 
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;
 constexpr std::array<char, 8> kMagic{'b', 't', 'b', 'l', 'o', 'c', 'k', 's'};
 
 struct FixedHeader {
@@ -21,10 +21,11 @@ struct FixedHeader {
   std::uint64_t salt = 0;
   std::uint64_t size = 0;
   std::int64_t mtime = 0;
+  std::uint64_t epoch = 0;
   std::uint32_t workspace_bytes = 0;
   std::uint32_t path_bytes = 0;
 };
-static_assert(sizeof(FixedHeader) == 48);
+static_assert(sizeof(FixedHeader) == 56);
 
 constexpr std::size_t kChecksumBytes = 8;
 
@@ -47,6 +48,7 @@ std::vector<std::byte> EncodeHeader(const BlockHeader& header) {
   fixed.salt = header.salt;
   fixed.size = header.key.version.size;
   fixed.mtime = header.key.version.mtime;
+  fixed.epoch = header.key.epoch;
   fixed.workspace_bytes = static_cast<std::uint32_t>(header.key.workspace.size());
   fixed.path_bytes = static_cast<std::uint32_t>(path.size());
 
@@ -87,7 +89,8 @@ std::optional<BlockHeader> DecodeHeader(std::span<const std::byte> bytes) {
   return BlockHeader{.salt = fixed.salt,
                      .key = {.workspace = std::string(text, fixed.workspace_bytes),
                              .path = std::move(*path),
-                             .version = {.size = fixed.size, .mtime = fixed.mtime}}};
+                             .version = {.size = fixed.size, .mtime = fixed.mtime},
+                             .epoch = fixed.epoch}};
 }
 
 }  // namespace bt

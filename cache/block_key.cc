@@ -37,8 +37,8 @@ std::filesystem::path BlockFileName(const BlockKey& key) {
   identity += key.path.text();
   const XXH128_hash_t hash = XXH3_128bits(identity.data(), identity.size());
   return std::filesystem::path(WorkspaceFolder(key.workspace)) /
-         fmt::format("{:016x}{:016x}-{:x}-{:x}{}", hash.high64, hash.low64, key.version.size,
-                     static_cast<std::uint64_t>(key.version.mtime), kSuffix);
+         fmt::format("{:016x}{:016x}-{:x}-{:x}-{:x}{}", hash.high64, hash.low64, key.version.size,
+                     static_cast<std::uint64_t>(key.version.mtime), key.epoch, kSuffix);
 }
 
 std::string_view PathPartOfBlockFileName(std::string_view file_name) {

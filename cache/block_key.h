@@ -1,7 +1,8 @@
 // What a cached block belongs to: one version of one file of one workspace.
 //
 // A changed file cannot hit blocks of its earlier self, because its key differs. When a version may be trusted at all
-// (SFTP v3 tells whole seconds) is the caller's business: see "settled" in design notes of the reader.
+// (SFTP v3 tells whole seconds) is the caller's business: see "settled" in design notes of the reader. What a version
+// cannot tell of changes made from this machine, the epoch does (path_epochs.h).
 //
 // Threading: plain values.
 #pragma once
@@ -31,12 +32,13 @@ struct BlockKey {
   std::string workspace;  // "training-job-abc1234-0", "model-m1-d1"
   RemotePath path;
   FileVersion version;
+  std::uint64_t epoch = 0;  // of the path
 
   bool operator==(const BlockKey&) const = default;
 };
 
-// Below the cache's directory: "<folder>/<hash of workspace and path>-<size>-<mtime>.blocks". Versions of one path
-// share all up to the first '-', so that superseded ones are found without opening any.
+// Below the cache's directory: "<folder>/<hash of workspace and path>-<size>-<mtime>-<epoch>.blocks". Versions of one
+// path share all up to the first '-', so that superseded ones are found without opening any.
 std::filesystem::path BlockFileName(const BlockKey& key);
 
 // The workspace's folder: readable, and safe whatever the workspace is called. Two workspaces may share one: their

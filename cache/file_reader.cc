@@ -28,12 +28,14 @@ FileReader::FileReader(ReadCache& cache, std::uint64_t id, Opened opened)
     : cache_(cache), id_(id), opened_(std::move(opened)) {
   const FileVersion version = VersionOf(opened_.attributes);
   const bool settled = cache_.clock().Settled(version.mtime, opened_.asked_at);
-  std::shared_ptr<FileBlocks> blocks =
-      settled ? cache_.Shared(opened_.path, version, nullptr) : cache_.Private(version);
+  std::shared_ptr<FileBlocks> blocks = settled && opened_.epoch
+                                           ? cache_.Shared(opened_.path, *opened_.epoch, version, nullptr)
+                                           : cache_.Private(version);
   MutexLock lock(mutex_);
   checked_at_ = opened_.asked_at;
   first_seen_ = Clock::now();
   settled_ = settled;
+  epoch_ = opened_.epoch;
   blocks_ = std::move(blocks);
 }
 
@@ -46,7 +48,7 @@ FileReader::View FileReader::view() const {
 
 FileReader::Version FileReader::version() const {
   MutexLock lock(mutex_);
-  return {blocks_->version(), settled_};
+  return {blocks_->version(), epoch_, settled_};
 }
 
 bool FileReader::Contradicted(const View& view, const Known& known) const {
@@ -172,6 +174,10 @@ void FileReader::Saw(const OpContext& ctx, const Attributes& attributes, TimePoi
     old = blocks_;
     was_settled = settled_;
     confirmed_at = checked_at_;
+    if (changed_at >= confirmed_at) {
+      epoch_.reset();
+      grew_from_ = nullptr;
+    }
     same = old->version() == version && changed_at < checked_at_;
     settled = settled || (same && (settled_ || asked_at - first_seen_ >= kSettling));
   }
@@ -190,14 +196,11 @@ void FileReader::Saw(const OpContext& ctx, const Attributes& attributes, TimePoi
   MutexLock lock(mutex_);
   if (!same) {
     first_seen_ = Clock::now();
-    if (was_settled) {
+    if (was_settled && epoch_) {
       grew_from_ = old;
     }
     if (grew_from_ != nullptr && grew_from_->version().size >= version.size) {
       grew_from_ = nullptr;
-    }
-    if (changed_at >= confirmed_at) {
-      grew_from_ = nullptr;  // changed from here, and not only at its end
     }
   }
   blocks_ = std::move(blocks);
@@ -209,13 +212,18 @@ void FileReader::Saw(const OpContext& ctx, const Attributes& attributes, TimePoi
 // new bytes only.
 std::shared_ptr<FileBlocks> FileReader::Settle(const OpContext& ctx, const FileVersion& version) {
   std::shared_ptr<FileBlocks> shorter;
+  std::optional<PathEpochs::Epoch> epoch;
   {
     MutexLock lock(mutex_);
+    epoch = epoch_;
     shorter = std::exchange(grew_from_, nullptr);
+  }
+  if (!epoch) {
+    return cache_.Private(version);
   }
   if (shorter == nullptr || shorter->disk() == nullptr || shorter->version().size == 0 ||
       shorter->version().size >= version.size) {
-    return cache_.Shared(opened_.path, version, nullptr);
+    return cache_.Shared(opened_.path, *epoch, version, nullptr);
   }
   const std::uint64_t begin = (shorter->version().size - 1) / kGranule * kGranule;
   std::vector<std::byte> before(shorter->version().size - begin);
@@ -225,7 +233,7 @@ std::shared_ptr<FileBlocks> FileReader::Settle(const OpContext& ctx, const FileV
     const Result<std::size_t> got = opened_.file->Read(ctx, begin, now);
     grew = got.ok() && *got == now.size() && before == now;
   }
-  return cache_.Shared(opened_.path, version, grew ? shorter.get() : nullptr);
+  return cache_.Shared(opened_.path, *epoch, version, grew ? shorter.get() : nullptr);
 }
 
 void FileReader::CheckInBackground() {

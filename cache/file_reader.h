@@ -1,8 +1,9 @@
 // Reads one open file through what is known of its version: from memory, from the disk, ahead of the program.
 //
 // A version is (size, mtime). The handle itself is asked which version it shows, at most `freshness` before bytes are
-// handed out, since the name may lead to another file by now. Versions are settled or not (transport/server_clock.h): bytes of a
-// settled one are shared by all handles and kept on disk; those of an unsettled one serve this handle alone.
+// handed out, since the name may lead to another file by now. Versions are settled or not (transport/server_clock.h):
+// bytes of a settled one are shared by all handles and kept on disk; those of an unsettled one serve this handle alone,
+// and so does all that a handle reads once the file was changed from here: its size and times may have been set back.
 //
 // Threading: any thread. Close() at the end; what runs in the background keeps the reader alive.
 #pragma once
@@ -16,6 +17,7 @@
 
 #include "cache/block_key.h"
 #include "cache/file_blocks.h"
+#include "cache/path_epochs.h"
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
 
@@ -34,6 +36,8 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
     // When this mount last changed the file: what was known before is another version, also where the seconds of its
     // times do not show it. Called from any thread.
     std::function<TimePoint()> changed_at;
+    // Of the path, from before it was opened. Nothing: what is read serves this handle alone.
+    std::optional<PathEpochs::Epoch> epoch = std::nullopt;
   };
   // What the filesystem knows of the file at the moment of a read.
   struct Known {
@@ -56,6 +60,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
 
   struct Version {
     FileVersion version;
+    std::optional<PathEpochs::Epoch> epoch;  // none: others may see other bytes of this version
     bool settled = false;
   };
   Version version() const;
@@ -96,6 +101,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   TimePoint checked_at_ GUARDED_BY(mutex_);    // when the version was last asked for
   TimePoint first_seen_ GUARDED_BY(mutex_);    // when the first answer with this version was in
   bool settled_ GUARDED_BY(mutex_) = false;
+  std::optional<PathEpochs::Epoch> epoch_ GUARDED_BY(mutex_);  // while bytes may be shared
   std::shared_ptr<FileBlocks> blocks_ GUARDED_BY(mutex_);
   std::shared_ptr<FileBlocks> grew_from_ GUARDED_BY(mutex_);  // the last settled version, while a longer one settles
 };

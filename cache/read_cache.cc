@@ -1,7 +1,6 @@
 #include "cache/read_cache.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "transport/base/thread_name.h"
@@ -17,6 +16,7 @@ constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when
 
 ReadCache::ReadCache(ReadCacheOptions options)
     : options_(std::move(options)),
+      epochs_(options_.disk != nullptr ? options_.disk->Epochs(options_.workspace) : std::make_unique<PathEpochs>()),
       budget_(options_.memory),
       pool_(options_.threads),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
@@ -27,6 +27,9 @@ ReadCache::~ReadCache() {
 }
 
 std::shared_ptr<FileReader> ReadCache::Open(FileReader::Opened opened) {
+  if (opened.epoch && opened.epoch != epochs_->Of(opened.path)) {
+    opened.epoch.reset();
+  }
   auto reader = std::make_shared<FileReader>(*this, ++last_id_, std::move(opened));
   MutexLock lock(mutex_);
   readers_.push_back(reader);
@@ -34,9 +37,9 @@ std::shared_ptr<FileReader> ReadCache::Open(FileReader::Opened opened) {
   return reader;
 }
 
-std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, const FileVersion& version,
-                                              const FileBlocks* prefix) {
-  const SharedKey key{path.text(), version.size, version.mtime};
+std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, PathEpochs::Epoch epoch,
+                                              const FileVersion& version, const FileBlocks* prefix) {
+  const SharedKey key{path.text(), version.size, version.mtime, epoch};
   {
     MutexLock lock(mutex_);
     if (const auto found = shared_.find(key); found != shared_.end()) {
@@ -47,9 +50,9 @@ std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, const File
   }
   std::shared_ptr<BlockFile> disk;
   if (options_.disk != nullptr && version.size > 0) {
-    const BlockKey block_key{options_.workspace, path, version};
+    const BlockKey block_key{options_.workspace, path, version, epoch};
     disk = prefix == nullptr ? options_.disk->File(block_key)
-                             : options_.disk->Grown({options_.workspace, path, prefix->version()}, block_key);
+                             : options_.disk->Grown({options_.workspace, path, prefix->version(), epoch}, block_key);
   }
   auto made = std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, std::move(disk));
   MutexLock lock(mutex_);
@@ -63,21 +66,6 @@ std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, const File
   }
   place = made;
   return made;
-}
-
-void ReadCache::Forget(const RemotePath& path) {
-  {
-    MutexLock lock(mutex_);
-    const auto first = shared_.lower_bound({path.text(), 0, std::numeric_limits<std::int64_t>::min()});
-    auto last = first;
-    while (last != shared_.end() && std::get<0>(last->first) == path.text()) {
-      ++last;
-    }
-    shared_.erase(first, last);
-  }
-  if (options_.disk != nullptr) {
-    options_.disk->Forget(options_.workspace, path);
-  }
 }
 
 std::shared_ptr<FileBlocks> ReadCache::Private(const FileVersion& version) {

@@ -20,6 +20,7 @@
 #include "cache/file_blocks.h"
 #include "cache/file_reader.h"
 #include "cache/memory_budget.h"
+#include "cache/path_epochs.h"
 #include "cache/transfer_meter.h"
 #include "transport/server_clock.h"
 
@@ -42,9 +43,8 @@ class ReadCache {
 
   std::shared_ptr<FileReader> Open(FileReader::Opened opened);
 
-  // What is at the path now may have the size and the times of what was there: this mount has set them, or has moved
-  // another file there. Nothing that was kept of the path is used again.
-  void Forget(const RemotePath& path);
+  // Which files are at which paths, as far as this machine changes it. Ask it before a file is opened.
+  PathEpochs& epochs() { return *epochs_; }
 
   // Waits until what closed files have brought is confirmed on disk. Before unmounting.
   void Finish(const OpContext& ctx);
@@ -56,17 +56,21 @@ class ReadCache {
  private:
   friend class FileReader;
 
-  // Of a settled version: the same object for everybody. `prefix` is an older version whose bytes are its beginning.
-  std::shared_ptr<FileBlocks> Shared(const RemotePath& path, const FileVersion& version, const FileBlocks* prefix);
+  // Of a settled version in an epoch: the same object for everybody. `prefix` is an older version whose bytes are its
+  // beginning.
+  std::shared_ptr<FileBlocks> Shared(const RemotePath& path, PathEpochs::Epoch epoch, const FileVersion& version,
+                                     const FileBlocks* prefix);
   std::shared_ptr<FileBlocks> Private(const FileVersion& version);
   // Runs on the pool; false when it has stopped.
   bool InBackground(std::function<void(const std::stop_token&)> task);
 
   void Run(const std::stop_token& stop);
 
-  using SharedKey = std::tuple<std::string, std::uint64_t, std::int64_t>;  // path, size, mtime
+  // path, size, mtime, epoch
+  using SharedKey = std::tuple<std::string, std::uint64_t, std::int64_t, PathEpochs::Epoch>;
 
   const ReadCacheOptions options_;
+  const std::unique_ptr<PathEpochs> epochs_;
   ServerClock clock_;
   TransferMeter meter_;
   MemoryBudget budget_;

@@ -77,10 +77,12 @@ void Filesystem::State::RememberSetTimes(const Inode& inode, const Request& requ
   }
 }
 
-void Filesystem::State::ForgetContents(const Inode& inode) {
-  if (const Result<RemotePath> path = inodes.PathOf(inode.number()); path.ok()) {
-    reads.Forget(*path);
+std::optional<PathEpochs::Change> Filesystem::State::ChangeContents(const Inode& inode) {
+  const Result<RemotePath> path = inodes.PathOf(inode.number());
+  if (inode.is_directory() || !path.ok()) {
+    return std::nullopt;
   }
+  return reads.epochs().Begin({*path}, PathEpochs::Kind::kFile);
 }
 
 void Filesystem::State::ForgetSetTimes(const Inode& inode) {
@@ -125,11 +127,12 @@ std::optional<AttributesReply> Filesystem::State::PromiseChange(Inode& inode, co
   if (change.empty() || (known->attributes.uid != options.remote_uid && !as_root) || (gives_away && !as_root)) {
     return std::nullopt;
   }
+  std::shared_ptr<const void> until_done;
   if (change.times) {
-    ForgetContents(inode);
+    until_done = std::make_shared<std::optional<PathEpochs::Change>>(ChangeContents(inode));
   }
   const std::optional<Inode::Sight> sight = inode.ChangeAccepted(change);
-  writes.Change(file, change);
+  writes.Change(file, change, std::move(until_done));
   if (!sight) {
     return std::nullopt;
   }
@@ -177,15 +180,15 @@ Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo 
     state.ForgetSetTimes(target);
   }
 
+  const std::optional<PathEpochs::Change> times = change.times ? state.ChangeContents(target) : std::nullopt;
   const Status done = file != nullptr ? file->remote().SetAttributes(ctx, change)
                                       : state.OnPath(ctx, inode, [&](const RemotePath& path) {
                                           return state.remote.SetAttributes(ctx, path, change);
                                         });
-  if (change.times) {
-    // Before the change is noted: who looks at the file after that shall find nothing old.
-    state.ForgetContents(target);
-  }
   if (!done.ok()) {
+    if (times && done.error().fate == Fate::kUnknown) {
+      state.reads.epochs().LeaveInDoubt(*times);
+    }
     target.ChangedSomehow();  // some of it may have been done
     return done.error();
   }

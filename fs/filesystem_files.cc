@@ -42,13 +42,13 @@ Status CheckRange(std::uint64_t offset, std::uint64_t length) {
 }  // namespace
 
 std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags,
-                                                          TimePoint asked_at) {
+                                                          TimePoint asked_at, const OpeningPlace& place) {
   const std::shared_ptr<Inode> inode = pin.share();
   std::shared_ptr<RemoteFile> remote_file = std::move(opened.file);
   std::shared_ptr<FileReader> reader;
-  const Result<RemotePath> path = inodes.PathOf(inode->number());
-  if (flags.read && path.ok()) {
-    reader = reads.Open({remote_file, *path, opened.attributes, asked_at, [inode] { return inode->last_change(); }});
+  if (flags.read) {
+    reader = reads.Open(
+        {remote_file, place.path, opened.attributes, asked_at, [inode] { return inode->last_change(); }, place.epoch});
   }
   auto file =
       std::make_shared<OpenFile>(files.NewHandle(), std::move(pin), std::move(remote_file), flags, std::move(reader));
@@ -88,18 +88,20 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
     state.ForgetSetTimes(*opened_inode);
   }
   const TimePoint asked_at = Clock::now();
-  OpenedFile opened = TRY(state.OnPath(
-      ctx, inode, [&](const RemotePath& path) { return state.remote.Open(ctx, path, OnTheWire(wanted), 0); }));
+  State::OpeningPlace place;
+  OpenedFile opened = TRY(state.OnPath(ctx, inode, [&](const RemotePath& path) {
+    place = {path, state.reads.epochs().Of(path)};
+    return state.remote.Open(ctx, path, OnTheWire(wanted), 0);
+  }));
   if (wanted.truncate) {
     opened_inode->ChangedSomehow();
   } else {
     opened_inode->Saw(asked_at, opened.attributes);
   }
-  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at);
+  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at, place);
   OpenReply reply{.handle = file->handle(), .keep_cache = false};
   if (file->reader() != nullptr) {
-    const FileReader::Version version = file->reader()->version();
-    reply.keep_cache = opened_inode->MayKeepPages(version.version, version.settled);
+    reply.keep_cache = opened_inode->MayKeepPages(file->reader()->version());
   }
   return reply;
 }
@@ -111,9 +113,11 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   const Name wanted = TRY(state.ParseName(name));
   const OpenFlags asked = FlagsOf(flags);
   bool made = true;
+  State::OpeningPlace place;
   const TimePoint asked_at = Clock::now();
   const auto open_at = [&](const RemotePath& directory) -> Result<OpenedFile> {
     const RemotePath path = directory / wanted;
+    place = {path, state.reads.epochs().Of(path)};
     // Exclusively at first, also when the program does not care: only so is it known whether the file is new, and whose
     // permissions it has.
     OpenFlags create = OnTheWire(asked);
@@ -153,7 +157,7 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
     inode->Saw(asked_at, opened.attributes);
   }
   const Attributes attributes = opened.attributes;
-  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), asked, asked_at);
+  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), asked, asked_at, place);
   return CreateReply{state.MakeEntry(*inode, attributes, 0), OpenReply{.handle = file->handle(), .keep_cache = false}};
 }
 

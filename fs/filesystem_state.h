@@ -85,8 +85,14 @@ struct Filesystem::State {
   std::chrono::milliseconds TtlOf(TimePoint asked_at) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
+  // Where a file is opened, and its epoch before that.
+  struct OpeningPlace {
+    RemotePath path;
+    std::optional<PathEpochs::Epoch> epoch;
+  };
   // Makes `opened` readable through the cache, when `flags` allow reading.
-  std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at);
+  std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at,
+                                         const OpeningPlace& place);
   FileReader::Known WhatIsKnown(const Inode& inode) const;
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);
@@ -123,9 +129,9 @@ struct Filesystem::State {
   // this change must be made, and answered for, by itself.
   std::optional<AttributesReply> PromiseChange(Inode& inode, const SetAttributesRequest& request);
 
-  // The times of the file are set from here: what was read of it may look like another version, and the other way
-  // round.
-  void ForgetContents(const Inode& inode);
+  // The times of the file are to be set from here: what was read of it may look like another version, and the other
+  // way round. Until this is dropped, nobody takes one for the other; nor afterwards.
+  std::optional<PathEpochs::Change> ChangeContents(const Inode& inode);
   // The nanoseconds of times that were set here (set_times.h).
   void RememberSetTimes(const Inode& inode, const SetAttributesRequest& request, const AttributeChange& change);
   void ForgetSetTimes(const Inode& inode);

@@ -155,10 +155,13 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       if (directory) {
         state.ahead.DirectoryMoves();
       }
+      const auto change = state.reads.epochs().Begin({from_directory / from, to_directory / to},
+                                                     directory ? PathEpochs::Kind::kTree : PathEpochs::Kind::kFile);
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
+      if (!renamed.ok() && renamed.error().fate == Fate::kUnknown) {
+        state.reads.epochs().LeaveInDoubt(change);
+      }
       if (renamed.ok()) {
-        state.reads.Forget(from_directory / from);
-        state.reads.Forget(to_directory / to);
         state.set_times.Moved(from_directory / from, to_directory / to);
         state.Moved(parent, from, new_parent, to);
       }
@@ -187,6 +190,7 @@ Result<Entry> Filesystem::Link(const OpContext& ctx, InodeNo inode, InodeNo new_
   TRY(state.writes.Drain(ctx, inode));
   TRY(state.Surely(new_parent, state.OnPath(ctx, inode, [&](const RemotePath& existing) {
     return state.OnPath(ctx, new_parent, [&](const RemotePath& directory) {
+      const auto change = state.reads.epochs().Begin({directory / wanted}, PathEpochs::Kind::kFile);
       return state.remote.MakeHardLink(ctx, existing, directory / wanted);
     });
   })));

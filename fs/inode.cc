@@ -44,10 +44,14 @@ std::optional<Inode::Sight> Inode::LastAnswer() const {
   return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
 }
 
-bool Inode::MayKeepPages(const FileVersion& version, bool settled) {
+bool Inode::MayKeepPages(const FileReader::Version& version) {
+  std::optional<std::pair<FileVersion, PathEpochs::Epoch>> pages;
+  if (version.settled && version.epoch) {
+    pages.emplace(version.version, *version.epoch);
+  }
   MutexLock lock(mutex_);
-  const bool same = settled_pages_ == version;
-  settled_pages_ = settled ? std::optional(version) : std::nullopt;
+  const bool same = pages && settled_pages_ == pages;
+  settled_pages_ = pages;
   return same;
 }
 

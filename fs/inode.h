@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cache/block_key.h"
+#include "cache/file_reader.h"
 #include "fs/filesystem.h"
 #include "transport/attributes.h"
 #include "transport/base/sync.h"
@@ -65,8 +67,8 @@ class Inode {
   bool ChangedSince(TimePoint asked_at) const;
 
   // The file is opened at `version`: whether the kernel may keep the pages it has of it. They must be of the same
-  // version, and must have been read when that was settled already (transport/server_clock.h).
-  bool MayKeepPages(const FileVersion& version, bool settled);
+  // version and epoch, and must have been read when that was settled already (transport/server_clock.h).
+  bool MayKeepPages(const FileReader::Version& version);
 
   // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those
   // were acknowledged or failed.
@@ -105,8 +107,9 @@ class Inode {
   bool times_known_ GUARDED_BY(mutex_) = false;  // a write moves mtime by the server's clock, which we do not see
   TimePoint last_change_ GUARDED_BY(mutex_) = TimePoint::min();
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
-  std::optional<FileVersion> settled_pages_ GUARDED_BY(mutex_);  // what the kernel's pages were read from
-  AttributeChange promised_ GUARDED_BY(mutex_);                  // the last of each kind
+  // What the kernel's pages were read from.
+  std::optional<std::pair<FileVersion, PathEpochs::Epoch>> settled_pages_ GUARDED_BY(mutex_);
+  AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);

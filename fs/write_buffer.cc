@@ -63,7 +63,8 @@ WriteBuffer::Chunk& WriteBuffer::AddChunk(const std::shared_ptr<OpenFile>& file,
   return pending.chunks.emplace_back(std::move(chunk));
 }
 
-void WriteBuffer::Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change) {
+void WriteBuffer::Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change,
+                         std::shared_ptr<const void> until_done) {
   MutexLock lock(mutex_);
   PendingFile& pending = pending_[file->inode().number()];
   const bool joins =
@@ -72,6 +73,9 @@ void WriteBuffer::Change(const std::shared_ptr<OpenFile>& file, const AttributeC
       joins ? pending.chunks.back() : AddChunk(file, Chunk{.file = file, .handle = file->handle(), .writes = 0});
   Merge(change, chunk.change);
   ++chunk.changes;
+  if (until_done != nullptr) {
+    chunk.until_done.push_back(std::move(until_done));
+  }
   work_.NotifyOne();
 }
 

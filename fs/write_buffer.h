@@ -57,7 +57,9 @@ class WriteBuffer {
                std::span<const std::byte> bytes);
   // Takes a change without a size to be done behind what was accepted before; never waits. Its error is one of the
   // handle's. The caller has told the inode (Inode::ChangeAccepted).
-  void Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change);
+  // `until_done` lives until it was done, or has failed.
+  void Change(const std::shared_ptr<OpenFile>& file, const AttributeChange& change,
+              std::shared_ptr<const void> until_done);
   // Every write and change of the handle acknowledged; its first error.
   Status Flush(const OpContext& ctx, const OpenFile& file);
   // Whether Flush() would return success at once.
@@ -95,6 +97,7 @@ class WriteBuffer {
     std::uint64_t serial = 0;        // grows with every chunk of the mount
     unsigned writes = 1;             // of programs, joined here
     unsigned changes = 0;            // the same
+    std::vector<std::shared_ptr<const void>> until_done{};
     TimePoint accepted_at{};
     bool on_its_way = false;
 

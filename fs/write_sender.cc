@@ -139,6 +139,7 @@ void WriteBuffer::Finish(const Job& job, Sent sent) {
   // Given back before anyone hears of the end, and not under the lock: the last share closes the file.
   const std::shared_ptr<Inode> inode = job.chunk->file->share_inode();
   job.chunk->file.reset();
+  job.chunk->until_done.clear();
   std::optional<Error> lost;
   Chunks done;  // freed after the lock
   {

@@ -188,13 +188,44 @@ TEST_F(Reading, ForgetsWhatLooksTheSameAfterAChangeFromHere) {
   AttributeChange change;
   change.times = AttributeChange::Times{mtime, mtime};
   remote_.Change("/data/f", change);
-  cache().Forget(RemotePath::Parse("/data/f").value());
+  static_cast<void>(cache().epochs().Begin({RemotePath::Parse("/data/f").value()}, PathEpochs::Kind::kFile));
   changed_at_ = Clock::now();
   EXPECT_TRUE(ReadAll(*reader) == Pattern(500'000, 2));
   EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
   reader->Close();
   Remount();
   EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
+}
+
+TEST_F(Reading, NeverTakesAFileForAnotherOfTheSameSizeAndTimeThatWasMovedToItsPlace) {
+  UseDisk();
+  const RemotePath a = RemotePath::Parse("/data/a").value();
+  const RemotePath b = RemotePath::Parse("/data/b").value();
+  const RemotePath t = RemotePath::Parse("/data/t").value();
+  remote_.MakeDirs("/data/a/deep");
+  remote_.MakeDirs("/data/b/deep");
+  remote_.WriteFile("/data/a/deep/f", Pattern(500'000, 1));
+  remote_.WriteFile("/data/b/deep/f", Pattern(500'000, 2));
+  Settle();
+  ReadCache other(options_);  // another mount of the workspace
+  const auto before = OpenFile("/data/a/deep/f");
+  EXPECT_TRUE(Read(*before, 0, 100'000) == Pattern(500'000, 1).substr(0, 100'000));
+  EXPECT_TRUE(ReadOnce("/data/b/deep/f") == Pattern(500'000, 2));
+  {
+    const auto change = other.epochs().Begin({a, b, t}, PathEpochs::Kind::kTree);
+    ASSERT_TRUE(remote_.Rename(Soon(), a, t, RenameMode::kReplace).ok());
+    ASSERT_TRUE(remote_.Rename(Soon(), b, a, RenameMode::kReplace).ok());
+    ASSERT_TRUE(remote_.Rename(Soon(), t, b, RenameMode::kReplace).ok());
+    EXPECT_TRUE(ReadOnce("/data/a/deep/f") == Pattern(500'000, 2));
+  }
+  // The open file goes on, and what it brings is not kept for the path.
+  EXPECT_TRUE(ReadAll(*before) == Pattern(500'000, 1));
+  before->Close();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(ReadOnce("/data/a/deep/f") == Pattern(500'000, 2));
+    EXPECT_TRUE(ReadOnce("/data/b/deep/f") == Pattern(500'000, 1));
+    Remount();
+  }
 }
 
 TEST_F(Reading, KeepsTheBeginningOfAFileThatGrew) {
