@@ -42,6 +42,14 @@ class ReadCache {
 
   std::shared_ptr<FileReader> Open(FileReader::Opened opened);
 
+  // All bytes of a version that was shown after `asked_at`, when they are known without asking the server: a disk may
+  // be read. Null otherwise, and when the version is not settled.
+  std::shared_ptr<const std::vector<std::byte>> Contents(const RemotePath& path, const FileVersion& version,
+                                                         TimePoint asked_at);
+
+  // Holds something for a while that somebody may come for: with the blocks of a file go the bytes in memory.
+  void Keep(std::shared_ptr<const void> what, TimePoint until);
+
   // What is at the path now may have the size and the times of what was there: this mount has set them, or has moved
   // another file there. Nothing that was kept of the path is used again.
   void Forget(const RemotePath& path);
@@ -77,6 +85,11 @@ class ReadCache {
   CondVar changed_;
   std::map<SharedKey, std::weak_ptr<FileBlocks>> shared_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<FileReader>> readers_ GUARDED_BY(mutex_);
+  struct Kept {
+    std::shared_ptr<const void> what;
+    TimePoint until;
+  };
+  std::vector<Kept> kept_ GUARDED_BY(mutex_);
   std::size_t in_background_ GUARDED_BY(mutex_) = 0;  // tasks that have not ended
 
   FetchPool pool_;       // its tasks use the rest

@@ -45,7 +45,10 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
                 .threads = options.attribute_ttl.count() > 0 ? options.listing_threads : 0,
                 .reachable = options.reachable,
                 .left_out = [this](const Name& name) { return reserved(name.text()); },
-            }) {}
+            }),
+      small_files(remote, inodes, reads,
+                  SmallFilesAhead::Options{.reachable = options.reachable, .moves = [this] { return ahead.moves(); }}) {
+}
 
 bool Filesystem::State::reserved(std::string_view name) const {
   return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;

@@ -149,16 +149,12 @@ Result<OpenDir::Snapshot> Filesystem::State::TakeSnapshot(const OpContext& ctx, 
 }
 
 void Filesystem::State::NoteOpened(InodeNo inode) {
-  const auto place = on_files_in_order ? inodes.PlaceOf(inode) : std::nullopt;
+  const auto place = inodes.PlaceOf(inode);
   const TimePoint now = Clock::now();
-  const auto listing = place ? listings.Known(place->parent, now, Age::kFresh) : nullptr;
-  if (listing == nullptr) {
-    return;
-  }
-  const std::vector<DirEntry> next = read_order.Used(place->parent, listing, place->name.text(), now);
-  const Result<RemotePath> path = inodes.PathOf(place->parent);
-  if (!next.empty() && path.ok()) {
-    on_files_in_order(place->parent, *path, next);
+  // However old: that a file is likely to be there is enough.
+  const auto listing = place ? listings.Known(place->parent, now, Age::kAny) : nullptr;
+  if (listing != nullptr) {
+    small_files.Want(place->parent, read_order.Used(place->parent, listing, place->name.text(), now));
   }
 }
 
