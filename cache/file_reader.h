@@ -1,8 +1,8 @@
 // Reads one open file through what is known of its version: from memory, from the disk, ahead of the program.
 //
 // A version is (size, mtime). The handle itself is asked which version it shows, at most `freshness` before bytes are
-// handed out, since the name may lead to another file by now. Versions are settled or not (transport/server_clock.h): bytes of a
-// settled one are shared by all handles and kept on disk; those of an unsettled one serve this handle alone.
+// handed out, since the name may lead to another file by now. Versions are settled or not (transport/server_clock.h):
+// bytes of a settled one are shared by all handles and kept on disk; those of an unsettled one serve this handle alone.
 //
 // Threading: any thread. Close() at the end; what runs in the background keeps the reader alive.
 #pragma once
@@ -99,8 +99,8 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   bool checking_ GUARDED_BY(mutex_) = false;
   bool check_due_ GUARDED_BY(mutex_) = false;  // the pool has the task
   bool on_server_ GUARDED_BY(mutex_);
-  TimePoint checked_at_ GUARDED_BY(mutex_);    // when the version was last asked for
-  TimePoint first_seen_ GUARDED_BY(mutex_);    // when the first answer with this version was in
+  TimePoint checked_at_ GUARDED_BY(mutex_);  // when the version was last asked for
+  TimePoint first_seen_ GUARDED_BY(mutex_);  // when the first answer with this version was in
   bool settled_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<FileBlocks> blocks_ GUARDED_BY(mutex_);
   std::shared_ptr<FileBlocks> grew_from_ GUARDED_BY(mutex_);  // the last settled version, while a longer one settles

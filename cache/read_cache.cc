@@ -171,7 +171,8 @@ void ReadCache::Run(const std::stop_token& stop) {
       for (const std::weak_ptr<FileReader>& reader : readers_) {
         readers.push_back(reader.lock());
       }
-      const auto first = std::ranges::partition(kept_, [now = Clock::now()](const Kept& kept) { return kept.until > now; });
+      const auto first =
+          std::ranges::partition(kept_, [now = Clock::now()](const Kept& kept) { return kept.until > now; });
       over.assign(std::move_iterator(first.begin()), std::move_iterator(first.end()));
       kept_.erase(first.begin(), first.end());
     }

@@ -149,12 +149,16 @@ Result<OpenDir::Snapshot> Filesystem::State::TakeSnapshot(const OpContext& ctx, 
 }
 
 void Filesystem::State::NoteOpened(InodeNo inode) {
-  const auto place = inodes.PlaceOf(inode);
+  const auto place = options.attribute_ttl.count() > 0 ? inodes.PlaceOf(inode) : std::nullopt;
   const TimePoint now = Clock::now();
   // However old: that a file is likely to be there is enough.
   const auto listing = place ? listings.Known(place->parent, now, Age::kAny) : nullptr;
-  if (listing != nullptr) {
-    small_files.Want(place->parent, read_order.Used(place->parent, listing, place->name.text(), now));
+  if (listing == nullptr) {
+    return;
+  }
+  small_files.Want(place->parent, read_order.Used(place->parent, listing, place->name.text(), now));
+  for (const TreeOrder::Next& next : tree_order.Used(place->parent, now)) {
+    small_files.Want(next.directory, next.listing->entries());
   }
 }
 

@@ -23,6 +23,7 @@
 #include "fs/renames_in_flight.h"
 #include "fs/set_times.h"
 #include "fs/small_files_ahead.h"
+#include "fs/tree_order.h"
 #include "fs/write_buffer.h"
 
 namespace bt {
@@ -172,9 +173,10 @@ struct Filesystem::State {
   DirectoryCache listings;
   ReadOrder read_order{ReadOrder::Kinds::kRegularFiles, 64};  // of files being opened
   ReadOrder lookup_order{ReadOrder::Kinds::kAll, 256};        // of names that memory does not know
-  WriteBuffer writes;      // its threads use the rest
-  std::jthread refresher;  // it uses the rest, too
-  ListingAhead ahead;      // and so do its threads
+  TreeOrder tree_order;                                       // of directories in which files are opened
+  WriteBuffer writes;                                         // its threads use the rest
+  std::jthread refresher;                                     // it uses the rest, too
+  ListingAhead ahead;                                         // and so do its threads
   SmallFilesAhead small_files;
 };
 

@@ -119,7 +119,7 @@ class Inode {
     bool operator==(const Access&) const = default;
   };
   std::optional<Access> readable_ GUARDED_BY(mutex_);  // with these the server let it be read
-  AttributeChange promised_ GUARDED_BY(mutex_);                  // the last of each kind
+  AttributeChange promised_ GUARDED_BY(mutex_);        // the last of each kind
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);

@@ -2,10 +2,10 @@
 // lets them be read. The server's handle is opened when something is asked that only the handle can answer: which
 // version it shows, or a change.
 //
-// By then the name may lead to another file. It is the same one if it shows the version that is known, if it was changed
-// from here (then no name can have been taken from it: unlink and rename open the handle first), or if it begins with
-// the bytes that are known: a log that grew. A file that the server does not have any more, or lets nobody open any
-// more, stays what it was, as an open file does. Anything else is kStale: never the bytes of another file.
+// By then the name may lead to another file. It is the same one if it shows the version that is known, if it was
+// changed from here (then no name can have been taken from it: unlink and rename open the handle first), or if it
+// begins with the bytes that are known: a log that grew. A file that the server does not have any more, or lets nobody
+// open any more, stays what it was, as an open file does. Anything else is kStale: never the bytes of another file.
 //
 // Threading: any thread. Reading does not block while the bytes are good; what needs the handle takes 1 RT the first
 // time, and 1 RT more for a file that grew.

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::size_t kThreads = 64;
 constexpr std::uint64_t kShareOfMemory = 8;
+constexpr std::size_t kMostAtATime = 256;  // wanted or on their way: what comes in vain when the program stops
 constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::seconds kKept{3};  // in memory, for the one who was expected
 // What a file takes besides its bytes, and what an empty one takes.
@@ -16,12 +17,13 @@ constexpr std::uint64_t kOverhead = 1024;
 }  // namespace
 
 struct SmallFilesAhead::Kept {
-  Kept(std::shared_ptr<MemoryBudget> budget_of_all, MemoryBudget::Share part, InodePin file)
-      : budget(std::move(budget_of_all)), share(std::move(part)), pin(std::move(file)) {}
+  Kept(std::shared_ptr<MemoryBudget> budget_of_all, MemoryBudget::Share part, InodePin file, Attributes attributes)
+      : budget(std::move(budget_of_all)), share(std::move(part)), pin(std::move(file)), listed(attributes) {}
 
   const std::shared_ptr<MemoryBudget> budget;  // outlives the share
   const MemoryBudget::Share share;
   const InodePin pin;  // what is known of the file must not go before its bytes
+  const Attributes listed;
   std::shared_ptr<FileBlocks> blocks;
 };
 
@@ -39,9 +41,17 @@ void SmallFilesAhead::Want(InodeNo directory, const std::vector<DirEntry>& files
   if (options_.reachable && !options_.reachable()) {
     return;
   }
+  const TimePoint now = Clock::now();
+  std::size_t wanted = 0;
   for (const DirEntry& file : files) {
-    if (file.attributes.is_regular() && file.attributes.size <= kSmallFile) {
+    if (wanted == kMostAtATime) {
+      return;
+    }
+    // Bytes of a version that is not settled would be good for one handle alone.
+    if (file.attributes.is_regular() && file.attributes.size <= kSmallFile &&
+        reads_.clock().Settled(file.attributes.mtime, now)) {
       WantOne(directory, file);
+      ++wanted;
     }
   }
 }
@@ -55,11 +65,11 @@ void SmallFilesAhead::WantOne(InodeNo directory, const DirEntry& file) {
   const InodeNo number = pin->inode()->number();
   {
     MutexLock lock(mutex_);
-    if (!files_.emplace(number, Stage::kWanted).second) {
+    if (files_.size() >= kMostAtATime || !files_.emplace(number, Stage::kWanted).second) {
       return;
     }
   }
-  auto kept = std::make_shared<Kept>(budget_, std::move(share), std::move(pin).value());
+  auto kept = std::make_shared<Kept>(budget_, std::move(share), std::move(pin).value(), file.attributes);
   const bool taken = pool_.Submit([this, kept = std::move(kept)] {
     const InodeNo wanted = kept->pin.inode()->number();
     if (Start(wanted)) {
@@ -81,6 +91,10 @@ void SmallFilesAhead::Fetch(const std::shared_ptr<Kept>& kept) {
   if (!path.ok()) {
     return;
   }
+  if (inode->MayBeRead(kept->listed) &&
+      reads_.Contents(*path, {kept->listed.size, kept->listed.mtime}, asked_at) != nullptr) {
+    return;  // nothing is missing: whoever opens it looks whether the listing was right
+  }
   // An error is for the one who opens the file, and he will ask himself.
   Result<OpenedFile> opened = remote_.Open(ctx, *path, OpenFlags{.read = true}, 0);
   const Result<RemotePath> path_now = inodes_.PathOf(inode->number());
@@ -90,13 +104,11 @@ void SmallFilesAhead::Fetch(const std::shared_ptr<Kept>& kept) {
   const Attributes attributes = opened->attributes;
   inode->Saw(asked_at, attributes);
   inode->OpenedForReading(attributes);
-  // Bytes of a version that is not settled would be good for this handle alone.
   if (attributes.size > kSmallFile || !reads_.clock().Settled(attributes.mtime, asked_at)) {
     return;
   }
-  const std::shared_ptr<FileReader> reader =
-      reads_.Open(
-          {std::move(opened->file), *path, attributes, asked_at, true, [inode] { return inode->last_change(); }});
+  const std::shared_ptr<FileReader> reader = reads_.Open(
+      {std::move(opened->file), *path, attributes, asked_at, true, [inode] { return inode->last_change(); }});
   std::vector<std::byte> bytes(attributes.size);
   if (reader->Read(ctx, {}, 0, bytes).ok()) {
     kept->blocks = reader->blocks();

@@ -36,7 +36,8 @@ class SmallFilesAhead {
   SmallFilesAhead(const SmallFilesAhead&) = delete;
   SmallFilesAhead& operator=(const SmallFilesAhead&) = delete;
 
-  // These files of the directory are likely to be opened next, in this order.
+  // These files of the directory are likely to be opened next, in this order. Takes the first few hundred that are
+  // small.
   void Want(InodeNo directory, const std::vector<DirEntry>& files);
 
   // Waits for a file that is on its way, until it is there or the context ends. One that has not left yet is left to

@@ -62,8 +62,8 @@ class ReadingTest : public ::testing::Test {
     const RemotePath parsed = RemotePath::Parse(path).value();
     const TimePoint asked_at = Clock::now();
     OpenedFile opened = remote_.Open(Soon(), parsed, OpenFlags{.read = true}, 0).value();
-    return cache().Open({std::move(opened.file), parsed, opened.attributes, asked_at, true,
-                         [this] { return changed_at_; }});
+    return cache().Open(
+        {std::move(opened.file), parsed, opened.attributes, asked_at, true, [this] { return changed_at_; }});
   }
   std::string Read(FileReader& reader, std::uint64_t offset, std::size_t length) const {
     std::string text(length, '?');
