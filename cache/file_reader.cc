@@ -32,6 +32,7 @@ FileReader::FileReader(ReadCache& cache, std::uint64_t id, Opened opened)
                                            ? cache_.Shared(opened_.path, *opened_.epoch, version, nullptr)
                                            : cache_.Private(version);
   MutexLock lock(mutex_);
+  on_server_ = opened_.on_server;
   checked_at_ = opened_.asked_at;
   first_seen_ = Clock::now();
   settled_ = settled;
@@ -63,6 +64,12 @@ bool FileReader::Sure(const View& view, const Known& known, TimePoint now) const
           (known.seen && *known.seen == view.blocks->version() && now - known.seen_at <= freshness));
 }
 
+bool FileReader::SoonTooOld(const View& view, const Known& known, TimePoint now) const {
+  const bool seen = known.seen && *known.seen == view.blocks->version();
+  const TimePoint known_at = seen ? std::max(known.seen_at, view.checked_at) : view.checked_at;
+  return now - known_at > cache_.options().freshness / 2;
+}
+
 Result<FileReader::View> FileReader::MakeSure(const OpContext& ctx, const Known& known, std::uint64_t offset,
                                               std::size_t length) {
   const TimePoint began = Clock::now();
@@ -71,7 +78,7 @@ Result<FileReader::View> FileReader::MakeSure(const OpContext& ctx, const Known&
     const TimePoint now = Clock::now();
     // What was asked for since the read began is as good as it gets, however long the answer took.
     if (Sure(view, known, now) || (view.checked_at >= began && !Contradicted(view, known))) {
-      if (now - view.checked_at > cache_.options().freshness / 2) {
+      if (SoonTooOld(view, known, now)) {
         CheckInBackground();  // before it is too old: who reads on shall not wait for it
       }
       return view;
@@ -128,7 +135,7 @@ std::optional<std::size_t> FileReader::ReadFromMemory(const Known& known, std::u
   if (!view.blocks->ReadFromMemory(source(), offset, out.first(length))) {
     return std::nullopt;
   }
-  if (known.reachable && now - view.checked_at > cache_.options().freshness / 2) {
+  if (known.reachable && SoonTooOld(view, known, now)) {
     CheckInBackground();
   }
   return length;
@@ -146,6 +153,7 @@ Status FileReader::Check(const OpContext& ctx) {
       return {};
     }
     checking_ = true;
+    on_server_ = true;
   }
   const TimePoint asked_at = Clock::now();
   const Result<Attributes> attributes = opened_.file->Stat(ctx);
@@ -266,6 +274,14 @@ void FileReader::Close() {
 void FileReader::Tick(TimePoint now) {
   const View view = this->view();
   view.blocks->DropUnlessReadSince(now - kIdle);
+  bool handle_due = false;
+  {
+    MutexLock lock(mutex_);
+    handle_due = !on_server_ && now - first_seen_ > cache_.options().freshness;
+  }
+  if (handle_due) {
+    CheckInBackground();
+  }
   if (now - view.checked_at > cache_.options().freshness / 2 && view.blocks->Unconfirmed(id_)) {
     CheckInBackground();
   }

@@ -33,6 +33,8 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
     RemotePath path;
     Attributes attributes;
     TimePoint asked_at;
+    // False where `file` asks the server for a handle only when it must; a file that stays open gets one.
+    bool on_server = true;
     // When this mount last changed the file: what was known before is another version, also where the seconds of its
     // times do not show it. Called from any thread.
     std::function<TimePoint()> changed_at;
@@ -64,6 +66,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
     bool settled = false;
   };
   Version version() const;
+  std::shared_ptr<FileBlocks> blocks() const { return view().blocks; }
 
   // No more reads come. Confirms in the background what the disk got.
   void Close();
@@ -82,6 +85,8 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   // Whether something speaks against the view being the present version.
   bool Contradicted(const View& view, const Known& known) const;
   bool Sure(const View& view, const Known& known, TimePoint now) const;
+  // Sure, but not for long any more.
+  bool SoonTooOld(const View& view, const Known& known, TimePoint now) const;
   Result<View> MakeSure(const OpContext& ctx, const Known& known, std::uint64_t offset, std::size_t length);
   // Asks the handle which version it shows. One asks, the others wait for his answer.
   Status Check(const OpContext& ctx);
@@ -98,8 +103,9 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   CondVar checked_;
   bool checking_ GUARDED_BY(mutex_) = false;
   bool check_due_ GUARDED_BY(mutex_) = false;  // the pool has the task
-  TimePoint checked_at_ GUARDED_BY(mutex_);    // when the version was last asked for
-  TimePoint first_seen_ GUARDED_BY(mutex_);    // when the first answer with this version was in
+  bool on_server_ GUARDED_BY(mutex_);
+  TimePoint checked_at_ GUARDED_BY(mutex_);  // when the version was last asked for
+  TimePoint first_seen_ GUARDED_BY(mutex_);  // when the first answer with this version was in
   bool settled_ GUARDED_BY(mutex_) = false;
   std::optional<PathEpochs::Epoch> epoch_ GUARDED_BY(mutex_);  // while bytes may be shared
   std::shared_ptr<FileBlocks> blocks_ GUARDED_BY(mutex_);

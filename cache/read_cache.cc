@@ -68,6 +68,50 @@ std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, PathEpochs
   return made;
 }
 
+namespace {
+
+// For what must be found without the server.
+class NoFile final : public RemoteFile {
+ public:
+  Result<std::size_t> Read(const OpContext&, std::uint64_t, std::span<std::byte>) override { return Nothing(); }
+  Status Write(const OpContext&, std::uint64_t, std::span<const std::byte>) override { return Nothing(); }
+  Result<Attributes> Stat(const OpContext&) override { return Nothing(); }
+  Status SetAttributes(const OpContext&, const AttributeChange&) override { return Nothing(); }
+  Status Sync(const OpContext&) override { return Nothing(); }
+
+ private:
+  static Error Nothing() { return {Code::kStale, "the bytes are not known any more", "cache.not-known"}; }
+};
+
+}  // namespace
+
+std::shared_ptr<const std::vector<std::byte>> ReadCache::Contents(const RemotePath& path, PathEpochs::Epoch epoch,
+                                                                  const FileVersion& version, TimePoint asked_at) {
+  if (!clock_.Settled(version.mtime, asked_at)) {
+    return nullptr;
+  }
+  auto bytes = std::make_shared<std::vector<std::byte>>();
+  if (version.size == 0) {
+    return bytes;
+  }
+  const std::shared_ptr<FileBlocks> blocks = Shared(path, epoch, version, nullptr);
+  if (!blocks->Has(0, version.size)) {
+    return nullptr;
+  }
+  std::stop_source closed;
+  closed.request_stop();  // nothing is to be fetched ahead
+  bytes->resize(version.size);
+  const FileBlocks::Source nowhere{++last_id_, std::make_shared<NoFile>(), closed.get_token()};
+  const Result<std::size_t> got = blocks->Read(OpContext{TimePoint::max(), closed.get_token()}, nowhere, 0, *bytes);
+  return got.ok() && *got == bytes->size() ? bytes : nullptr;
+}
+
+void ReadCache::Keep(std::shared_ptr<const void> what, TimePoint until) {
+  MutexLock lock(mutex_);
+  kept_.push_back({std::move(what), until});
+  changed_.NotifyAll();
+}
+
 std::shared_ptr<FileBlocks> ReadCache::Private(const FileVersion& version) {
   return std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, nullptr);
 }
@@ -101,9 +145,10 @@ void ReadCache::Run(const std::stop_token& stop) {
   SetThreadName("bt-read-cache");
   while (!stop.stop_requested()) {
     std::vector<std::shared_ptr<FileReader>> readers;
+    std::vector<Kept> over;  // goes without the lock
     {
       MutexLock lock(mutex_);
-      while (readers_.empty() && !stop.stop_requested()) {
+      while (readers_.empty() && kept_.empty() && !stop.stop_requested()) {
         changed_.Wait(mutex_, OpContext{TimePoint::max(), stop});
       }
       const TimePoint until = Clock::now() + kTick;
@@ -114,6 +159,10 @@ void ReadCache::Run(const std::stop_token& stop) {
       for (const std::weak_ptr<FileReader>& reader : readers_) {
         readers.push_back(reader.lock());
       }
+      const auto first =
+          std::ranges::partition(kept_, [now = Clock::now()](const Kept& kept) { return kept.until > now; });
+      over.assign(std::move_iterator(first.begin()), std::move_iterator(first.end()));
+      kept_.erase(first.begin(), first.end());
     }
     for (const std::shared_ptr<FileReader>& reader : readers) {
       if (reader != nullptr) {

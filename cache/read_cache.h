@@ -46,6 +46,14 @@ class ReadCache {
   // Which files are at which paths, as far as this machine changes it. Ask it before a file is opened.
   PathEpochs& epochs() { return *epochs_; }
 
+  // All bytes of a version that was shown after `asked_at`, when they are known without asking the server: a disk may
+  // be read. Null otherwise, and when the version is not settled.
+  std::shared_ptr<const std::vector<std::byte>> Contents(const RemotePath& path, PathEpochs::Epoch epoch,
+                                                         const FileVersion& version, TimePoint asked_at);
+
+  // Holds something for a while that somebody may come for: with the blocks of a file go the bytes in memory.
+  void Keep(std::shared_ptr<const void> what, TimePoint until);
+
   // Waits until what closed files have brought is confirmed on disk. Before unmounting.
   void Finish(const OpContext& ctx);
 
@@ -81,6 +89,11 @@ class ReadCache {
   CondVar changed_;
   std::map<SharedKey, std::weak_ptr<FileBlocks>> shared_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<FileReader>> readers_ GUARDED_BY(mutex_);
+  struct Kept {
+    std::shared_ptr<const void> what;
+    TimePoint until;
+  };
+  std::vector<Kept> kept_ GUARDED_BY(mutex_);
   std::size_t in_background_ GUARDED_BY(mutex_) = 0;  // tasks that have not ended
 
   FetchPool pool_;       // its tasks use the rest

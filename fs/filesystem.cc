@@ -36,6 +36,14 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       reads(ReadingOptions(options)),
       set_times(options.set_times_file),
       listings(DirectoryCacheOptions{.lifetime = options.attribute_ttl, .max_entries = options.max_cached_entries}),
+      tree_order(TreeOrder::Tree{
+          .listing =
+              [this](InodeNo directory) { return listings.Known(directory, Clock::now(), DirectoryCache::Age::kAny); },
+          .place = [this](InodeNo directory) { return inodes.PlaceOf(directory); },
+          .subdirectory = [this](InodeNo parent, const Name& name) -> std::optional<InodeNo> {
+            const InodeTable::Glimpse known = inodes.Glance(parent, name);
+            return known.inode != nullptr ? std::optional(known.inode->number()) : std::nullopt;
+          }}),
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
                                         .write_timeout = options.write_timeout}),
@@ -45,7 +53,10 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
                 .threads = options.attribute_ttl.count() > 0 ? options.listing_threads : 0,
                 .reachable = options.reachable,
                 .left_out = [this](const Name& name) { return reserved(name.text()); },
-            }) {}
+            }),
+      small_files(remote, inodes, reads,
+                  SmallFilesAhead::Options{.reachable = options.reachable, .moves = [this] { return ahead.moves(); }}) {
+}
 
 bool Filesystem::State::reserved(std::string_view name) const {
   return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;

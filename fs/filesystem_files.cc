@@ -6,6 +6,7 @@
 
 #include "fs/filesystem.h"
 #include "fs/filesystem_state.h"
+#include "fs/known_file.h"
 
 namespace bt {
 
@@ -47,14 +48,23 @@ std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFi
   std::shared_ptr<RemoteFile> remote_file = std::move(opened.file);
   std::shared_ptr<FileReader> reader;
   if (flags.read) {
-    reader = reads.Open(
-        {remote_file, place.path, opened.attributes, asked_at, [inode] { return inode->last_change(); }, place.epoch});
+    const bool on_server = dynamic_cast<const KnownFile*>(remote_file.get()) == nullptr;
+    reader = reads.Open({remote_file, place.path, opened.attributes, asked_at, on_server,
+                         [inode] { return inode->last_change(); }, place.epoch});
   }
   auto file =
       std::make_shared<OpenFile>(files.NewHandle(), std::move(pin), std::move(remote_file), flags, std::move(reader));
   inode->Opened(file);
   files.Add(file->handle(), file);
   return file;
+}
+
+OpenReply Filesystem::State::ReplyOf(const OpenFile& file) {
+  OpenReply reply{.handle = file.handle(), .keep_cache = false};
+  if (file.reader() != nullptr) {
+    reply.keep_cache = file.inode().MayKeepPages(file.reader()->version());
+  }
+  return reply;
 }
 
 FileReader::Known Filesystem::State::WhatIsKnown(const Inode& inode) const {
@@ -80,6 +90,11 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   if (wanted.read) {
     state.NoteOpened(inode);
   }
+  if (wanted.read && !wanted.write && !wanted.truncate && (flags & O_DIRECT) == 0) {
+    if (const auto file = state.OpenKnown(ctx, inode)) {
+      return State::ReplyOf(*file);
+    }
+  }
   // Bytes written before a truncation must not come after it; and the server decides by the mode that it knows.
   if (wanted.truncate || state.writes.HasChanges(inode)) {
     TRY(state.writes.Drain(ctx, inode));
@@ -98,12 +113,61 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   } else {
     opened_inode->Saw(asked_at, opened.attributes);
   }
-  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at, place);
-  OpenReply reply{.handle = file->handle(), .keep_cache = false};
-  if (file->reader() != nullptr) {
-    reply.keep_cache = opened_inode->MayKeepPages(file->reader()->version());
+  if (wanted.read) {
+    opened_inode->OpenedForReading(opened.attributes);
   }
-  return reply;
+  return State::ReplyOf(*state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at, place));
+}
+
+std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, InodeNo number) {
+  small_files.Await(ctx, number);
+  Result<InodePin> pin = inodes.Pin(number);
+  if (!pin.ok() || writes.HasChanges(number)) {
+    return nullptr;
+  }
+  const std::shared_ptr<Inode> inode = pin->share();
+  const std::optional<Inode::Sight> sight = SightFromMemory(*inode);
+  const Result<RemotePath> path = inodes.PathOf(number);
+  if (!sight || !path.ok() || inode->ChangedSince(sight->asked_at) || !inode->MayBeRead(sight->attributes) ||
+      sight->attributes.size > SmallFilesAhead::kSmallFile) {
+    return nullptr;
+  }
+  const Attributes& attributes = sight->attributes;
+  const OpeningPlace place{*path, reads.epochs().Of(*path)};
+  // The file was at this path before its epoch was asked for, and is there afterwards.
+  const Result<RemotePath> path_now = inodes.PathOf(number);
+  if (!place.epoch || !path_now.ok() || *path_now != place.path) {
+    return nullptr;
+  }
+  KnownFile::Bytes bytes =
+      reads.Contents(place.path, *place.epoch, {attributes.size, attributes.mtime}, sight->asked_at);
+  if (bytes == nullptr) {
+    return nullptr;
+  }
+  // Not by OnPath(): what runs in the background may outlive all but the tables of inodes and the way to the server.
+  const auto open_now = [this, number](const OpContext& later) -> Result<OpenedFile> {
+    const RemotePath now = TRY(inodes.PathOf(number));
+    Result<OpenedFile> opened = remote.Open(later, now, OpenFlags{.read = true}, 0);
+    if (!opened.ok() && opened.error().code == Code::kNotFound && TRY(inodes.PathOf(number)) != now) {
+      return Error{Code::kInterrupted, "the file is being renamed", "fs.renamed-meanwhile"};
+    }
+    return opened;
+  };
+  auto file = std::make_unique<KnownFile>(KnownFile::Known{attributes, sight->asked_at, std::move(bytes)}, open_now,
+                                          [inode] { return inode->last_change(); });
+  return MakeOpenFile(std::move(pin).value(), {std::move(file), attributes}, OpenFlags{.read = true}, sight->asked_at,
+                      place);
+}
+
+void Filesystem::State::OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name) {
+  const std::shared_ptr<Inode> inode = inodes.Glance(parent, name).inode;
+  if (inode == nullptr) {
+    return;
+  }
+  for (const std::shared_ptr<OpenFile>& file : inode->OpenFiles()) {
+    // Without an answer the file goes on with what is known of it.
+    static_cast<void>(KnownFile::HandleOf(ctx, file->remote()));
+  }
 }
 
 Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode,
@@ -249,10 +313,11 @@ Result<std::uint64_t> Filesystem::CopyRange(const OpContext& ctx, FileHandle fro
   TRY(CheckRange(to_offset, length));
   TRY(state.writes.Drain(ctx, source->inode().number()));
   TRY(state.writes.Drain(ctx, target->inode().number()));
+  RemoteFile& readable = *TRY(KnownFile::HandleOf(ctx, source->remote()));
   target->inode().ChangedSomehow();
   state.ForgetSetTimes(target->inode());
   Result<std::uint64_t> copied =
-      state.remote.CopyRange(ctx, source->remote(), from_offset, target->remote(), to_offset, length);
+      state.remote.CopyRange(ctx, readable, from_offset, target->remote(), to_offset, length);
   target->inode().ChangedSomehow();
   return copied;
 }

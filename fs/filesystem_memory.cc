@@ -149,16 +149,16 @@ Result<OpenDir::Snapshot> Filesystem::State::TakeSnapshot(const OpContext& ctx, 
 }
 
 void Filesystem::State::NoteOpened(InodeNo inode) {
-  const auto place = on_files_in_order ? inodes.PlaceOf(inode) : std::nullopt;
+  const auto place = options.attribute_ttl.count() > 0 ? inodes.PlaceOf(inode) : std::nullopt;
   const TimePoint now = Clock::now();
-  const auto listing = place ? listings.Known(place->parent, now, Age::kFresh) : nullptr;
+  // However old: that a file is likely to be there is enough.
+  const auto listing = place ? listings.Known(place->parent, now, Age::kAny) : nullptr;
   if (listing == nullptr) {
     return;
   }
-  const std::vector<DirEntry> next = read_order.Used(place->parent, listing, place->name.text(), now);
-  const Result<RemotePath> path = inodes.PathOf(place->parent);
-  if (!next.empty() && path.ok()) {
-    on_files_in_order(place->parent, *path, next);
+  small_files.Want(place->parent, read_order.Used(place->parent, listing, place->name.text(), now));
+  for (const TreeOrder::Next& next : tree_order.Used(place->parent, now)) {
+    small_files.Want(next.directory, next.listing->entries());
   }
 }
 

@@ -22,6 +22,8 @@
 #include "fs/read_order.h"
 #include "fs/renames_in_flight.h"
 #include "fs/set_times.h"
+#include "fs/small_files_ahead.h"
+#include "fs/tree_order.h"
 #include "fs/write_buffer.h"
 
 namespace bt {
@@ -93,6 +95,13 @@ struct Filesystem::State {
   // Makes `opened` readable through the cache, when `flags` allow reading.
   std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at,
                                          const OpeningPlace& place);
+  static OpenReply ReplyOf(const OpenFile& file);
+  // Opens for reading without asking the server, when memory or disk have all of the file and the server is known to
+  // let it be read; else null. Waits only for a fetch of the file that is on its way. 0 RT
+  std::shared_ptr<OpenFile> OpenKnown(const OpContext& ctx, InodeNo inode);
+  // A name is about to be taken from the file from here: open files that the server does not know of are opened there
+  // now, since they could not be later. 0 RT when there are none.
+  void OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name);
   FileReader::Known WhatIsKnown(const Inode& inode) const;
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);
@@ -170,14 +179,11 @@ struct Filesystem::State {
   DirectoryCache listings;
   ReadOrder read_order{ReadOrder::Kinds::kRegularFiles, 64};  // of files being opened
   ReadOrder lookup_order{ReadOrder::Kinds::kAll, 256};        // of names that memory does not know
-  // Takes the regular files of a directory that a program is likely to open next, to fetch them ahead. Called by Open,
-  // for each file once; must not block. Empty: nobody reads ahead.
-  using FilesInOrder =
-      std::function<void(InodeNo directory, const RemotePath& path, const std::vector<DirEntry>& next)>;
-  FilesInOrder on_files_in_order;
-  WriteBuffer writes;      // its threads use the rest
-  std::jthread refresher;  // it uses the rest, too
-  ListingAhead ahead;      // and so do its threads
+  TreeOrder tree_order;                                       // of directories in which files are opened
+  WriteBuffer writes;                                         // its threads use the rest
+  std::jthread refresher;                                     // it uses the rest, too
+  ListingAhead ahead;                                         // and so do its threads
+  SmallFilesAhead small_files;
 };
 
 }  // namespace bt

@@ -55,6 +55,16 @@ bool Inode::MayKeepPages(const FileReader::Version& version) {
   return same;
 }
 
+void Inode::OpenedForReading(const Attributes& attributes) {
+  MutexLock lock(mutex_);
+  readable_ = Access{attributes.mode, attributes.uid, attributes.gid};
+}
+
+bool Inode::MayBeRead(const Attributes& attributes) const {
+  MutexLock lock(mutex_);
+  return readable_ == Access{attributes.mode, attributes.uid, attributes.gid};
+}
+
 namespace {
 
 bool HasSetId(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
@@ -183,18 +193,22 @@ void Inode::Opened(const std::shared_ptr<OpenFile>& file) {
   open_files_.push_back(file);
 }
 
-std::shared_ptr<OpenFile> Inode::AnyOpenFile(bool writable) const {
+std::vector<std::shared_ptr<OpenFile>> Inode::OpenFiles() const {
   // Given back only after the lock: the last share closes the file, and that gives up a pin on this inode.
   std::vector<std::shared_ptr<OpenFile>> open;
-  {
-    MutexLock lock(mutex_);
-    open.reserve(open_files_.size());
-    for (const std::weak_ptr<OpenFile>& file : open_files_) {
-      open.push_back(file.lock());
+  MutexLock lock(mutex_);
+  open.reserve(open_files_.size());
+  for (const std::weak_ptr<OpenFile>& known : open_files_) {
+    if (auto file = known.lock()) {
+      open.push_back(std::move(file));
     }
   }
-  for (std::shared_ptr<OpenFile>& file : open) {
-    if (file != nullptr && (file->writable() || !writable)) {
+  return open;
+}
+
+std::shared_ptr<OpenFile> Inode::AnyOpenFile(bool writable) const {
+  for (std::shared_ptr<OpenFile>& file : OpenFiles()) {
+    if (file->writable() || !writable) {
       return std::move(file);
     }
   }

@@ -70,6 +70,11 @@ class Inode {
   // version and epoch, and must have been read when that was settled already (transport/server_clock.h).
   bool MayKeepPages(const FileReader::Version& version);
 
+  // The server opened the file for reading when it showed these attributes; it would again while owner, group and
+  // permissions are the same.
+  void OpenedForReading(const Attributes& attributes);
+  bool MayBeRead(const Attributes& attributes) const;
+
   // A write up to `end` was taken from a program (an appending one ends where the server says), and `count` of those
   // were acknowledged or failed.
   void WriteAccepted(std::uint64_t end, bool append);
@@ -89,6 +94,7 @@ class Inode {
   std::optional<std::uint64_t> shown_link_size() const;
 
   void Opened(const std::shared_ptr<OpenFile>& file);
+  std::vector<std::shared_ptr<OpenFile>> OpenFiles() const;
   // Any open file of this inode, to reach it by handle when its name is gone. Null when there is none.
   std::shared_ptr<OpenFile> AnyOpenFile(bool writable) const;
 
@@ -109,7 +115,14 @@ class Inode {
   std::uint64_t unacknowledged_ GUARDED_BY(mutex_) = 0;
   // What the kernel's pages were read from.
   std::optional<std::pair<FileVersion, PathEpochs::Epoch>> settled_pages_ GUARDED_BY(mutex_);
-  AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind
+  struct Access {
+    std::uint32_t mode = 0;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    bool operator==(const Access&) const = default;
+  };
+  std::optional<Access> readable_ GUARDED_BY(mutex_);  // with these the server let it be read
+  AttributeChange promised_ GUARDED_BY(mutex_);        // the last of each kind
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);

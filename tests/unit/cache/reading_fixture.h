@@ -64,7 +64,7 @@ class ReadingTest : public ::testing::Test {
     const TimePoint asked_at = Clock::now();
     OpenedFile opened = remote_.Open(Soon(), parsed, OpenFlags{.read = true}, 0).value();
     return cache().Open(
-        {std::move(opened.file), parsed, opened.attributes, asked_at, [this] { return changed_at_; }, epoch});
+        {std::move(opened.file), parsed, opened.attributes, asked_at, true, [this] { return changed_at_; }, epoch});
   }
   std::string Read(FileReader& reader, std::uint64_t offset, std::size_t length) const {
     std::string text(length, '?');
