@@ -1,5 +1,9 @@
 #include "cache/read_cache.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <utility>
 
@@ -10,6 +14,13 @@ namespace bt {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
+// What was freed stays with the allocator, in pieces of up to a fetch each, unless it is told.
+void GiveBackToSystem() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
+
 constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when there may be as many
 
 }  // namespace
@@ -143,19 +154,21 @@ void ReadCache::Finish(const OpContext& ctx) {
 
 void ReadCache::Run(const std::stop_token& stop) {
   SetThreadName("bt-read-cache");
+  bool used = false;
   while (!stop.stop_requested()) {
     std::vector<std::shared_ptr<FileReader>> readers;
     std::vector<Kept> over;  // goes without the lock
+    std::size_t closed = 0;
     {
       MutexLock lock(mutex_);
-      while (readers_.empty() && kept_.empty() && !stop.stop_requested()) {
+      while (readers_.empty() && kept_.empty() && !used && !stop.stop_requested()) {
         changed_.Wait(mutex_, OpContext{TimePoint::max(), stop});
       }
       const TimePoint until = Clock::now() + kTick;
       while (Clock::now() < until && !stop.stop_requested()) {
         changed_.Wait(mutex_, OpContext{until, stop});
       }
-      std::erase_if(readers_, [](const std::weak_ptr<FileReader>& reader) { return reader.expired(); });
+      closed = std::erase_if(readers_, [](const std::weak_ptr<FileReader>& reader) { return reader.expired(); });
       for (const std::weak_ptr<FileReader>& reader : readers_) {
         readers.push_back(reader.lock());
       }
@@ -168,6 +181,11 @@ void ReadCache::Run(const std::stop_token& stop) {
       if (reader != nullptr) {
         reader->Tick(Clock::now());
       }
+    }
+    readers.clear();
+    const bool was_used = std::exchange(used, closed > 0 || active_ > 0 || budget_.used() > 0);
+    if (was_used && !used) {
+      GiveBackToSystem();
     }
   }
 }

@@ -2,7 +2,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <iostream>
 #include <thread>
+
+#include <fmt/format.h>
 
 #include "tests/e2e/promises.h"
 
@@ -14,7 +18,10 @@ namespace fs = std::filesystem;
 class Caching : public Promises {
  protected:
   fs::path second() const { return directory() / "second"; }
+  void FollowALog(int lines);
 };
+
+class SoakCaching : public Caching {};
 
 constexpr const char* kSame = "for f in a/deep/f b/deep/f; do cmp $M/$f $S/$f; cmp $D/../second/$f $S/$f; done";
 
@@ -51,6 +58,123 @@ TEST_F(Caching, AFileThatTakesTheNameSizeAndTimeOfAnotherIsNotTakenForIt) {
   Unmount(mount());
   Mount();
   Run("cmp $M/a $S/a; cmp $M/b $S/b; cmp $M/a $D/new");
+}
+
+void Caching::FollowALog(int lines) {
+  Run("echo begin > $S/log; touch $D/seen; tail -n +1 -f $M/log > $D/seen 2> $D/errors & echo $! > $D/pid");
+  std::uint64_t wire = 0;
+  std::uint64_t appended = 0;
+  std::chrono::milliseconds worst{0};
+  for (int i = 0; i < lines; ++i) {
+    const std::string line = fmt::format("line {} {}\n", i, std::string(static_cast<std::size_t>(i) * 7, 'x'));
+    const std::uint64_t before = service().counters().link.bytes_down;
+    std::ofstream(server() / "log", std::ios::app) << line;
+    const auto began = std::chrono::steady_clock::now();
+    const auto waited = [&] {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+    };
+    const auto whole = fs::file_size(server() / "log");
+    while (fs::file_size(local() / "seen") < whole && waited() < std::chrono::seconds(10)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    worst = std::max(worst, waited());
+    wire += service().counters().link.bytes_down - before;
+    appended += line.size();
+  }
+  Run("kill $(cat $D/pid); cmp $D/seen $S/log");
+  std::cout << fmt::format("{} lines, each seen after at most {} ms; {} bytes appended, {} on the wire\n", lines,
+                           worst.count(), appended, wire);
+  EXPECT_LE(wire, 3 * appended + static_cast<std::uint64_t>(lines) * 65536);
+}
+
+TEST_F(Caching, AFollowedLogCostsItsNewBytes) { FollowALog(15); }
+TEST_F(SoakCaching, AFollowedLogCostsItsNewBytes) { FollowALog(100); }
+
+// Reads everything twice, compares, and counts the warnings about the cache.
+constexpr const char* kReadAll = "for i in 1 2; do for f in $S/*; do cmp $f $M/${f##*/}; done; done";
+
+int Warnings(const std::string& log) {
+  int warnings = 0;
+  for (std::size_t at = log.find(" warning ["); at != std::string::npos; at = log.find(" warning [", at + 1)) {
+    ++warnings;
+  }
+  return warnings;
+}
+
+class CachingOnASmallDisk : public Caching {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) {
+      GTEST_SKIP() << "only root can mount a small disk";
+    }
+    ServiceTest::SetUp();
+    Run("mkdir $D/disk; mount -t tmpfs -o size=8m tmpfs $D/disk");
+    Run("for i in 1 2 3; do head -c 7000000 /dev/urandom > $S/f$i; touch -d 2024-05-05 $S/f$i; done");
+    Mount({"--cache-dir", (local() / "disk/cache").string()});
+  }
+  void TearDown() override {
+    if (::geteuid() == 0) {
+      Unmount(mount());
+      Run("umount $D/disk");
+      Promises::TearDown();
+    }
+  }
+};
+
+TEST_F(CachingOnASmallDisk, AFullOneIsOneWarningAndReadsGoOn) {
+  Run("head -c 5000000 /dev/zero > $D/disk/others");
+  Run(kReadAll);
+  EXPECT_LE(Warnings(Log()), 1) << Log();
+  Unmount(mount());
+  Mount({"--cache-dir", (local() / "disk/cache").string()});
+  Run(kReadAll);
+}
+
+TEST_F(CachingOnASmallDisk, AReadOnlyOneIsOneWarningAndReadsGoOn) {
+  Run("head -c 500000 $M/f1 > /dev/null");
+  Unmount(mount());
+  Run("mount -o remount,ro $D/disk");
+  Mount({"--cache-dir", (local() / "disk/cache").string()});
+  Run(kReadAll);
+  EXPECT_EQ(Warnings(Log()), 1) << Log();
+}
+
+TEST_F(CachingOnASmallDisk, OneThatGoesAwayIsAtMostOneWarningAndReadsGoOn) {
+  Run("cat $M/f1 > /dev/null; rm -r $D/disk/cache; echo in the way > $D/disk/cache");
+  Run(kReadAll);
+  EXPECT_LE(Warnings(Log()), 1) << Log();
+}
+
+std::uint64_t MemoryKib(pid_t pid, const std::string& what) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  std::string word;
+  std::uint64_t kib = 0;
+  while (status >> word) {
+    if (word == what && status >> kib) {
+      return kib;
+    }
+  }
+  return 0;
+}
+
+TEST_F(Caching, SixteenReadersStayWithinTheBudgetAndGiveItBack) {
+  Unmount(mount());
+  Mount({"--memory", "64MiB"});
+  Run("for i in $(seq 16); do head -c 24000000 /dev/zero | tr '\\0' \"$(printf %x $((i % 16)))\" > $S/r$i; done; ls "
+      "$M");
+  const std::uint64_t idle = MemoryKib(Daemon(), "VmRSS:");
+  Run("for i in $(seq 16); do cmp $M/r$i $S/r$i & p[i]=$!; done; for i in $(seq 16); do wait ${p[i]}; done");
+  const std::uint64_t peak = MemoryKib(Daemon(), "VmHWM:");
+  std::uint64_t after = UINT64_MAX;
+  for (int i = 0; i < 100 && after > idle + 40 * 1024; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    after = MemoryKib(Daemon(), "VmRSS:");
+  }
+  std::cout << fmt::format("{} KiB before, {} at most, {} afterwards\n", idle, peak, after);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LE(peak, (64 + 100) * 1024U);
+  EXPECT_LE(after, idle + 40 * 1024U);
+#endif
 }
 
 }  // namespace
