@@ -44,7 +44,7 @@ FileReader::~FileReader() { closed_.request_stop(); }
 
 FileReader::View FileReader::view() const {
   MutexLock lock(mutex_);
-  return {blocks_, checked_at_};
+  return {blocks_, checked_at_, settled_};
 }
 
 FileReader::Version FileReader::version() const {
@@ -109,6 +109,7 @@ Result<std::size_t> FileReader::Read(const OpContext& ctx, const Known& known, s
       return std::size_t{0};
     }
     const std::span<std::byte> part = out.first(std::min<std::uint64_t>(out.size(), size - offset));
+    NoteHandedOut(view);
     const std::size_t got = TRY(view.blocks->Read(ctx, source(), offset, part));
     if (got == part.size()) {
       return got;
@@ -120,6 +121,7 @@ Result<std::size_t> FileReader::Read(const OpContext& ctx, const Known& known, s
     }
   }
   // Attributes and contents do not agree for long enough to be believed: as the server has it at this moment.
+  unsettled_bytes_ = true;
   return opened_.file->Read(ctx, offset, out);
 }
 
@@ -132,6 +134,7 @@ std::optional<std::size_t> FileReader::ReadFromMemory(const Known& known, std::u
   }
   const std::uint64_t size = view.blocks->version().size;
   const std::size_t length = offset >= size ? 0 : std::min<std::uint64_t>(out.size(), size - offset);
+  NoteHandedOut(view);
   if (!view.blocks->ReadFromMemory(source(), offset, out.first(length))) {
     return std::nullopt;
   }
@@ -139,6 +142,13 @@ std::optional<std::size_t> FileReader::ReadFromMemory(const Known& known, std::u
     CheckInBackground();
   }
   return length;
+}
+
+// Before they are: what is told of later must not be missed.
+void FileReader::NoteHandedOut(const View& view) {
+  if (!view.settled) {
+    unsettled_bytes_ = true;
+  }
 }
 
 Status FileReader::Check(const OpContext& ctx) {
@@ -214,6 +224,11 @@ void FileReader::Saw(const OpContext& ctx, const Attributes& attributes, TimePoi
   blocks_ = std::move(blocks);
   settled_ = settled;
   checked_at_ = asked_at;
+  lock.Unlock();
+  // From now on the present bytes are handed out, so who drops what he has gets those.
+  if (settled && unsettled_bytes_.exchange(false) && opened_.outlived) {
+    opened_.outlived(version.mtime);
+  }
 }
 
 // A file that grew keeps what is on disk of it, when its old end is still what it was: logs and event files cost their
@@ -282,7 +297,8 @@ void FileReader::Tick(TimePoint now) {
   if (handle_due) {
     CheckInBackground();
   }
-  if (now - view.checked_at > cache_.options().freshness / 2 && view.blocks->Unconfirmed(id_)) {
+  const bool unsettled = !view.settled && unsettled_bytes_;
+  if (now - view.checked_at > cache_.options().freshness / 2 && (unsettled || view.blocks->Unconfirmed(id_))) {
     CheckInBackground();
   }
 }

@@ -8,6 +8,7 @@
 // Threading: any thread. Close() at the end; what runs in the background keeps the reader alive.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,6 +41,9 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
     std::function<TimePoint()> changed_at;
     // Of the path, from before it was opened. Nothing: what is read serves this handle alone.
     std::optional<PathEpochs::Epoch> epoch = std::nullopt;
+    // Bytes were handed out while the version was not settled, and it is by now: whoever has kept them, as the kernel
+    // does, may have others than the file has. Told its mtime. Called from any thread; may be empty.
+    std::function<void(std::int64_t)> outlived = nullptr;
   };
   // What the filesystem knows of the file at the moment of a read.
   struct Known {
@@ -78,6 +82,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   struct View {
     std::shared_ptr<FileBlocks> blocks;
     TimePoint checked_at;
+    bool settled = false;
   };
 
   View view() const;
@@ -85,6 +90,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   // Whether something speaks against the view being the present version.
   bool Contradicted(const View& view, const Known& known) const;
   bool Sure(const View& view, const Known& known, TimePoint now) const;
+  void NoteHandedOut(const View& view);
   // Sure, but not for long any more.
   bool SoonTooOld(const View& view, const Known& known, TimePoint now) const;
   Result<View> MakeSure(const OpContext& ctx, const Known& known, std::uint64_t offset, std::size_t length);
@@ -98,6 +104,7 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   const std::uint64_t id_;
   const Opened opened_;
   std::stop_source closed_;
+  std::atomic<bool> unsettled_bytes_{false};  // were handed out, and nobody was told yet that they may be outlived
 
   mutable Mutex mutex_;
   CondVar checked_;

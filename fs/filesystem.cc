@@ -102,6 +102,7 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
     attributes.size = inode.shown_link_size().value_or(attributes.size);
   }
   struct stat shown = view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
+  shown.st_mtim.tv_nsec = shown.st_ctim.tv_nsec = inode.outlived_pages(shown.st_mtim.tv_sec);
   if (!set_times.empty()) {
     const Result<RemotePath> path = inodes.PathOf(inode.number());
     const std::optional<SetTimes::Times> set = path.ok() ? set_times.Find(*path) : std::nullopt;

@@ -50,7 +50,8 @@ std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFi
   if (flags.read) {
     const bool on_server = dynamic_cast<const KnownFile*>(remote_file.get()) == nullptr;
     reader = reads.Open({remote_file, place.path, opened.attributes, asked_at, on_server,
-                         [inode] { return inode->last_change(); }, place.epoch});
+                         [inode] { return inode->last_change(); }, place.epoch,
+                         [inode](std::int64_t mtime) { inode->PagesOutlived(mtime); }});
   }
   auto file =
       std::make_shared<OpenFile>(files.NewHandle(), std::move(pin), std::move(remote_file), flags, std::move(reader));

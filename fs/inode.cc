@@ -44,6 +44,17 @@ std::optional<Inode::Sight> Inode::LastAnswer() const {
   return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
 }
 
+void Inode::PagesOutlived(std::int64_t mtime) {
+  MutexLock lock(mutex_);
+  outlived_count_ = outlived_mtime_ == mtime ? outlived_count_ + 1 : 1;
+  outlived_mtime_ = mtime;
+}
+
+long Inode::outlived_pages(std::int64_t mtime) const {
+  MutexLock lock(mutex_);
+  return outlived_mtime_ == mtime ? outlived_count_ : 0;
+}
+
 bool Inode::MayKeepPages(const FileReader::Version& version) {
   std::optional<std::pair<FileVersion, PathEpochs::Epoch>> pages;
   if (version.settled && version.epoch) {

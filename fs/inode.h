@@ -70,6 +70,12 @@ class Inode {
   // version and epoch, and must have been read when that was settled already (transport/server_clock.h).
   bool MayKeepPages(const FileReader::Version& version);
 
+  // The kernel may have pages of the file that are older than it, though its size and time are those of `mtime`. The
+  // kernel drops its pages when the time that it is shown changes, so nanoseconds count how often that was so: the
+  // wire has none.
+  void PagesOutlived(std::int64_t mtime);
+  long outlived_pages(std::int64_t mtime) const;
+
   // The server opened the file for reading when it showed these attributes; it would again while owner, group and
   // permissions are the same.
   void OpenedForReading(const Attributes& attributes);
@@ -122,7 +128,9 @@ class Inode {
     bool operator==(const Access&) const = default;
   };
   std::optional<Access> readable_ GUARDED_BY(mutex_);  // with these the server let it be read
-  AttributeChange promised_ GUARDED_BY(mutex_);        // the last of each kind
+  std::int64_t outlived_mtime_ GUARDED_BY(mutex_) = 0;
+  long outlived_count_ GUARDED_BY(mutex_) = 0;
+  AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);

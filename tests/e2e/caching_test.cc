@@ -18,7 +18,41 @@ namespace fs = std::filesystem;
 class Caching : public Promises {
  protected:
   fs::path second() const { return directory() / "second"; }
+  // Steps of a second writer on the server's side. What is read is the present file, or as a whole what it was within
+  // the last moments; and soon the present one, also for who has it open.
+  void WriteOnTheOtherSide(int steps) {
+    environment_["STEPS"] = std::to_string(steps);
+    std::cout << Python(kSecondWriter);
+  }
   void FollowALog(int lines);
+  static constexpr const char* kSecondWriter = R"(
+import random
+seed = random.randrange(1 << 30); r = random.Random(seed); print('seed', seed)
+m, s = M + '/f', S + '/f'
+put(s, r.randbytes(300000))
+fd = os.open(m, os.O_RDONLY)
+past = []
+for step in range(int(os.environ['STEPS'])):
+    past.append((time.monotonic(), get(s)))
+    kind = r.choice(['same', 'same', 'inside', 'replace', 'cut', 'grow', 'old'])
+    size = os.path.getsize(s)
+    if kind == 'same': put(s, r.randbytes(size), 'r+b')
+    elif kind == 'inside':
+        with open(s, 'r+b') as f: f.seek(r.randrange(size)); f.write(r.randbytes(1))
+    elif kind == 'replace': put(s + '.new', r.randbytes(r.choice([size, r.randrange(1, 600000)]))); os.rename(s + '.new', s)
+    elif kind == 'cut': os.truncate(s, r.randrange(1, size + 1))
+    elif kind == 'grow': put(s, r.randbytes(r.randrange(1, 60000)), 'ab')
+    # Settled, and so kept: what follows must not be taken for it.
+    elif kind == 'old': os.utime(s, (1.6e9 + step, 1.6e9 + step))
+    past = [(t, b) for t, b in past if t > time.monotonic() - 5]
+    got = get(m)
+    assert got == get(s) or any(got == b for t, b in past), (step, kind)
+    if r.randrange(8) == 0: within(5, lambda: get(m) == get(s))
+    if kind == 'replace': os.close(fd); fd = os.open(m, os.O_RDONLY)
+    if kind == 'replace' or r.randrange(50) == 0: within(5, lambda: get(m) == get(s)); os.close(fd); fd = os.open(m, os.O_RDONLY)
+    if r.randrange(20) == 0:
+        within(15, lambda: os.pread(fd, 1 << 20, 0) == get(s))
+)";
 };
 
 class SoakCaching : public Caching {};
@@ -58,6 +92,39 @@ TEST_F(Caching, AFileThatTakesTheNameSizeAndTimeOfAnotherIsNotTakenForIt) {
   Unmount(mount());
   Mount();
   Run("cmp $M/a $S/a; cmp $M/b $S/b; cmp $M/a $D/new");
+}
+
+TEST_F(Caching, ASecondWriterIsSeenAsItIs) { WriteOnTheOtherSide(150); }
+TEST_F(SoakCaching, ASecondWriterIsSeenAsItIs) { WriteOnTheOtherSide(10'000); }
+
+TEST_F(Caching, WhoHasAFileOpenSeesWhatOthersWriteSoon) {
+  std::cout << Python(R"(
+put(S + '/f', b'0' * 200000); os.utime(S + '/f', (1.6e9, 1.6e9))
+fd = os.open(M + '/f', os.O_RDONLY)
+assert os.pread(fd, 200000, 0) == get(S + '/f')
+worst = 0
+for i in range(1, 6):
+    new = bytes([48 + i]) * 200000
+    put(S + '/f', new, 'r+b')  # in place, of the same size
+    began = time.monotonic()
+    within(10, lambda: os.pread(fd, 200000, 0) == new)
+    worst = max(worst, time.monotonic() - began)
+print('seen by who has it open after at most %.2f s' % worst)
+# Within one second of the server's clock, so that size and time are those of what was read already.
+while time.time() % 1 > 0.1: time.sleep(0.01)
+put(S + '/f', b'x' * 200000, 'r+b')
+within(10, lambda: os.pread(fd, 200000, 0) == b'x' * 200000)
+while time.time() % 1 > 0.1: time.sleep(0.01)
+put(S + '/f', b'y' * 200000, 'r+b')
+other = os.open(M + '/f', os.O_RDONLY)
+first = os.pread(other, 200000, 0)
+put(S + '/f', b'z' * 200000, 'r+b')
+began = time.monotonic()
+within(10, lambda: os.pread(other, 200000, 0) == b'z' * 200000)
+within(10, lambda: os.pread(fd, 200000, 0) == b'z' * 200000)
+assert get(M + '/f') == b'z' * 200000
+print('the second one of a second after %.2f s' % (time.monotonic() - began))
+)");
 }
 
 void Caching::FollowALog(int lines) {
