@@ -101,6 +101,7 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
   } else if (S_ISLNK(inode.type())) {
     attributes.size = inode.shown_link_size().value_or(attributes.size);
   }
+  inode.Shown({attributes.size, attributes.mtime});
   struct stat shown = view.Show(attributes, inode.shown_number(), inodes.detached(inode.number()) ? 0 : 1);
   shown.st_mtim.tv_nsec = shown.st_ctim.tv_nsec = inode.outlived_pages(shown.st_mtim.tv_sec);
   if (!set_times.empty()) {

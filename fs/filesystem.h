@@ -87,7 +87,8 @@ struct AttributesReply {
 
 struct OpenReply {
   FileHandle handle{};
-  bool keep_cache = false;  // the kernel's cached pages are still those of the file
+  bool keep_cache = false;     // the kernel's cached pages are still those of the file
+  bool newly_changed = false;  // the kernel was told another size or time, and cuts what it reads at that size
 };
 
 struct CreateReply {

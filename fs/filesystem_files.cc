@@ -63,7 +63,9 @@ std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFi
 OpenReply Filesystem::State::ReplyOf(const OpenFile& file) {
   OpenReply reply{.handle = file.handle(), .keep_cache = false};
   if (file.reader() != nullptr) {
-    reply.keep_cache = file.inode().MayKeepPages(file.reader()->version());
+    const FileReader::Version version = file.reader()->version();
+    reply.keep_cache = file.inode().MayKeepPages(version);
+    reply.newly_changed = !file.inode().WasShown(version.version);
   }
   return reply;
 }

@@ -44,6 +44,16 @@ std::optional<Inode::Sight> Inode::LastAnswer() const {
   return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
 }
 
+void Inode::Shown(const FileVersion& version) const {
+  MutexLock lock(mutex_);
+  shown_ = version;
+}
+
+bool Inode::WasShown(const FileVersion& version) const {
+  MutexLock lock(mutex_);
+  return shown_ == version;
+}
+
 void Inode::PagesOutlived(std::int64_t mtime) {
   MutexLock lock(mutex_);
   outlived_count_ = outlived_mtime_ == mtime ? outlived_count_ + 1 : 1;

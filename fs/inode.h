@@ -76,6 +76,10 @@ class Inode {
   void PagesOutlived(std::int64_t mtime);
   long outlived_pages(std::int64_t mtime) const;
 
+  // What the kernel is told of the file, and whether it was told this last.
+  void Shown(const FileVersion& version) const;
+  bool WasShown(const FileVersion& version) const;
+
   // The server opened the file for reading when it showed these attributes; it would again while owner, group and
   // permissions are the same.
   void OpenedForReading(const Attributes& attributes);
@@ -128,6 +132,7 @@ class Inode {
     bool operator==(const Access&) const = default;
   };
   std::optional<Access> readable_ GUARDED_BY(mutex_);  // with these the server let it be read
+  mutable std::optional<FileVersion> shown_ GUARDED_BY(mutex_);
   std::int64_t outlived_mtime_ GUARDED_BY(mutex_) = 0;
   long outlived_count_ GUARDED_BY(mutex_) = 0;
   AttributeChange promised_ GUARDED_BY(mutex_);  // the last of each kind

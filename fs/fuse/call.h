@@ -28,13 +28,14 @@ struct Border {
   std::chrono::milliseconds negative_ttl{0};
   std::atomic<bool>* initialised = nullptr;  // set by the kernel's INIT
   std::atomic<bool> init_answer_due{false};  // from then on until it is answered
+  fuse_session* session = nullptr;
 };
 
 inline Border& BorderOf(fuse_req_t request) { return *static_cast<Border*>(fuse_req_userdata(request)); }
 
 struct Call {
   Call(Border& border, fuse_req_t request, Subject subject)
-      : fs(border.fs), reply(request, std::move(subject), border.counters) {}
+      : fs(border.fs), session(border.session), reply(request, std::move(subject), border.counters) {}
 
   // From here on FUSE_INTERRUPT and the timeout reach the request.
   void StartClock(Border& border) {
@@ -50,6 +51,7 @@ struct Call {
   const std::string& name() const { return reply.subject().name; }
 
   Filesystem& fs;
+  fuse_session* session;
   OpContext ctx;
   Reply reply;
 };

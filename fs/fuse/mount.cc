@@ -164,6 +164,7 @@ Status Mount::State::Attach() {
     return LibraryError(Code::kConfig, "cannot mount at " + options.mount_point.string(), "mount.failed");
   }
   mounted = true;
+  border.session = session.get();
   TRY(AllowParallelLookups(session.get()));
   loop = TRY(DeviceLoop::Open(session.get()));
   return {};

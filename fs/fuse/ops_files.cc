@@ -18,9 +18,18 @@ constexpr std::uint64_t kCopyChunk = std::uint64_t{64} << 20U;
 
 Subject::Range RangeOf(off_t offset, std::size_t length) { return {static_cast<std::uint64_t>(offset), length}; }
 
+// The kernel asks for them before it uses them again. An offset below 0 leaves its pages alone: to drop one that waits
+// for an answer of ours would block.
+void ForgetAttributes(const Call& call) {
+  fuse_lowlevel_notify_inval_inode(call.session, static_cast<fuse_ino_t>(call.inode()), -1, 0);
+}
+
 void Open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
   OnPool(request, kMeta, {"open", InodeNo{inode}}, [flags = info->flags](Call& call) {
     const Result<OpenReply> open = call.fs.Open(call.ctx, call.inode(), flags);
+    if (open.ok() && open->newly_changed) {
+      ForgetAttributes(call);
+    }
     if (!call.reply.Opened(open) && open.ok()) {
       call.fs.Release(open->handle);
     }
