@@ -87,11 +87,16 @@ Result<Connection> Link::Acquire(const OpContext& ctx) {
       return error;
     }
     const Phase before = state_.phase();
-    if (state_.OnDemand(Clock::now()) == Action::kDial) {
+    const TimePoint due = state_.next_wakeup();
+    const bool dial = state_.OnDemand(Clock::now()) == Action::kDial;
+    if (dial) {
       dial_due_ = true;
       Log(before, Clock::now());
     }
-    changed_.NotifyAll();
+    // Only what is news to the keeper: two who wait would else wake each other for ever.
+    if (dial || state_.next_wakeup() != due) {
+      changed_.NotifyAll();
+    }
     changed_.Wait(mutex_, ctx);
   }
 }
@@ -228,7 +233,7 @@ void Link::Lose(Casualty& casualty, const Error& why, TimePoint now) {
   casualty.session = std::exchange(current_.session, nullptr);
   casualty.why = why;
   if (casualty.session != nullptr) {
-    predecessors_.push_back({current_.changes, std::exchange(server_, std::nullopt), casualty.session});
+    predecessors_.push_back({current_.changes, std::exchange(server_, std::nullopt), casualty.session, now});
   }
   changed_.NotifyAll();
 }

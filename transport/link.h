@@ -174,6 +174,7 @@ class Link {
     std::shared_ptr<UnansweredChanges> changes;
     std::optional<ServerProcess> server;
     std::shared_ptr<Session> session;  // let go without the lock
+    TimePoint lost_at;
   };
   std::vector<Predecessor> predecessors_ GUARDED_BY(mutex_);
   RemoteCapabilities capabilities_ GUARDED_BY(mutex_);

@@ -94,15 +94,23 @@ void Link::Settle(Session& session, std::optional<ServerProcess>& own, const std
   if (session.ended()) {
     return next_one_waits();
   }
-  std::vector<std::optional<ServerProcess>> servers;
+  struct Doubtful {
+    std::optional<ServerProcess> server;
+    TimePoint lost_at;
+  };
+  std::vector<Doubtful> servers;
   for (const Predecessor& predecessor : lost) {
-    servers.push_back(predecessor.server);
-    std::ranges::move(predecessor.session->unsettled_servers(), std::back_inserter(servers));
+    servers.push_back({predecessor.server, predecessor.lost_at});
+    for (std::optional<ServerProcess>& server : predecessor.session->unsettled_servers()) {
+      servers.push_back({std::move(server), predecessor.lost_at});
+    }
   }
-  for (const std::optional<ServerProcess>& server : servers) {
-    // The time granted to those that sleep or cannot be seen runs for all of them at once.
+  for (const auto& [server, lost_at] : servers) {
+    // The time granted runs for all of them at once: to those that sleep, from when they are looked at; to those that
+    // cannot be seen, from when their connection was lost, also when the connections since have not lived for so long.
     SettleOptions options = options_.settle;
-    const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
+    const auto passed =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - (server && own ? began : lost_at));
     options.asleep = std::max(options.asleep - passed, std::chrono::milliseconds(0));
     const auto settled =
         AwaitEnd(OpContext::WithTimeout(options.asleep + options.working + options_.timing.dead_after, stop),

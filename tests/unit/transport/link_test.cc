@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <future>
 #include <stop_token>
+#include <thread>
 #include <vector>
 
 #include "tests/unit/transport/fake_session.h"
@@ -71,6 +73,25 @@ TEST_F(LinkTest, WaitEndsWithTheDeadline) {
   EXPECT_EQ(connection.error().code, Code::kTimedOut);
   EXPECT_EQ(connection.error().fate, Fate::kNotSent);
   EXPECT_NE(connection.error().text.find("connection reset"), std::string::npos) << connection.error().text;
+}
+
+TEST_F(LinkTest, ThoseWhoWaitTakeNoProcessor) {
+  Link& link = Start();
+  dialer_.Hold(true);
+  link.ReportLost(1, kCut);
+  const auto processor = [] {
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+  };
+  const auto before = processor();
+  {
+    std::vector<std::jthread> waiters(4);
+    for (std::jthread& waiter : waiters) {
+      waiter = std::jthread([&link] { static_cast<void>(link.Acquire(OpContext::WithTimeout(milliseconds(400)))); });
+    }
+  }
+  EXPECT_LT(processor() - before, milliseconds(200)) << "waking each other takes all there is";
 }
 
 TEST_F(LinkTest, WaitEndsWithTheCancellation) {

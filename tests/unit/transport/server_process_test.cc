@@ -184,6 +184,21 @@ TEST_F(Settling, ConnectionLostWhileWaitingIsFollowedByOneThatWaitsAsWell) {
   EXPECT_TRUE(link_->Acquire(Soon()).ok());
 }
 
+// Each connection lives for a shorter time than is granted to a server that cannot be seen.
+TEST_F(Settling, BlindWaitRunsOnOverConnectionsThatDoNotLast) {
+  Link::Options options = Quick();
+  options.settle = {.look_at_processes = false, .asleep = milliseconds(400), .working = seconds(60)};
+  link_.emplace(dialer_, dialer_.Connect(), options, [] { return 0.5; });
+  LoseAWrite();
+  const std::jthread cutter([this](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      std::this_thread::sleep_for(milliseconds(100));
+      dialer_.latest()->Abort(kCut);
+    }
+  });
+  EXPECT_TRUE(link_->Acquire(Soon()).ok());
+}
+
 TEST_F(Settling, UnmountingDoesNotWait) {
   Start();
   LoseAWrite();
