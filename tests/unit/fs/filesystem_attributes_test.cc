@@ -24,7 +24,7 @@ class AttributesOfFiles : public FilesystemTest {
 };
 
 TEST_F(AttributesOfFiles, LookupCostsOneRoundTrip) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   fs();
   remote_.script().ForgetCalls();
   const Result<Entry> entry = Look("f");
@@ -43,26 +43,26 @@ TEST_F(AttributesOfFiles, NotFoundIsTheServersWordOnly) {
 }
 
 TEST_F(AttributesOfFiles, ANameThatComesBackIsAnotherFile) {
-  remote_.WriteFile("/work/f", "1");
+  remote_.WriteFile("/node/f", "1");
   const InodeNo before = InodeOf("f");
-  remote_.Remove("/work/f");
+  remote_.Remove("/node/f");
   EXPECT_EQ(CodeOf(Look("f")), Code::kNotFound);
-  remote_.WriteFile("/work/f", "2");
+  remote_.WriteFile("/node/f", "2");
   EXPECT_NE(InodeOf("f"), before);
 }
 
 TEST_F(AttributesOfFiles, AFileThatBecameADirectoryIsAnotherInode) {
   AskTheServer();
-  remote_.WriteFile("/work/f", "1");
+  remote_.WriteFile("/node/f", "1");
   const InodeNo before = InodeOf("f");
-  remote_.Remove("/work/f");
-  remote_.MakeDirs("/work/f");
+  remote_.Remove("/node/f");
+  remote_.MakeDirs("/node/f");
   EXPECT_EQ(CodeOf(fs().GetAttributes(Soon(), before, std::nullopt)), Code::kStale);
   EXPECT_NE(InodeOf("f"), before);
 }
 
 TEST_F(AttributesOfFiles, ChmodCostsOneRoundTripWhenTheFileWasJustSeen) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   const InodeNo file = InodeOf("f");
   remote_.script().ForgetCalls();
   Request request;
@@ -73,21 +73,21 @@ TEST_F(AttributesOfFiles, ChmodCostsOneRoundTripWhenTheFileWasJustSeen) {
   EXPECT_EQ(reply->attributes.st_size, 5);
   EXPECT_LE(reply->ttl, options_.attribute_ttl);
   EXPECT_EQ(remote_.script().total(), 1U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode, S_IFREG | 0600U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode, S_IFREG | 0600U);
 }
 
 TEST_F(AttributesOfFiles, AnAnswerTooOldToBuildOnIsAskedForAgain) {
   options_.attribute_ttl = std::chrono::milliseconds(0);
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   const InodeNo file = InodeOf("f");
-  remote_.AppendFile("/work/f", "67");
+  remote_.AppendFile("/node/f", "67");
   Request request;
   request.permissions = 0600;
   EXPECT_EQ(Set(file, request)->attributes.st_size, 7);
 }
 
 TEST_F(AttributesOfFiles, SetIdBitsAreTheServersToGrant) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   const InodeNo file = InodeOf("f");
   remote_.script().ForgetCalls();
   Request request;
@@ -97,7 +97,7 @@ TEST_F(AttributesOfFiles, SetIdBitsAreTheServersToGrant) {
 }
 
 TEST_F(AttributesOfFiles, TimesAreShownAsTheyWereSet) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   const InodeNo file = InodeOf("f");
   remote_.script().ForgetCalls();
   const Result<AttributesReply> reply = Set(file, Times(1000, 2000));
@@ -106,32 +106,32 @@ TEST_F(AttributesOfFiles, TimesAreShownAsTheyWereSet) {
   EXPECT_EQ(reply->attributes.st_mtim.tv_sec, 2000);
   EXPECT_EQ(reply->attributes.st_mtim.tv_nsec, 1);  // kept here, for the server has whole seconds
   EXPECT_EQ(remote_.script().total(), 1U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, 2000);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 2000);
   EXPECT_EQ(Set(file, Times(-5, 1LL << 40U))->attributes.st_mtim.tv_sec, 0xFFFFFFFFLL);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").atime, 0);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").atime, 0);
 }
 
 TEST_F(AttributesOfFiles, AnOmittedTimeIsKeptAsItIsNow) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   const InodeNo file = InodeOf("f");
-  remote_.Change("/work/f", TimesChange(111, 222));  // unseen here
+  remote_.Change("/node/f", TimesChange(111, 222));  // unseen here
   Request request = Times(1000, 0);
   request.mtime = {};
   const Result<AttributesReply> reply = Set(file, request);
   EXPECT_EQ(reply->attributes.st_mtim.tv_sec, 222);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, 222);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").atime, 1000);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 222);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").atime, 1000);
 }
 
 TEST_F(AttributesOfFiles, NowIsTheLocalClock) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   Request request;
   request.atime.kind = Request::TimeKind::kNow;
   request.mtime.kind = Request::TimeKind::kNow;
   const std::time_t before = std::time(nullptr);
   ASSERT_TRUE(Set(InodeOf("f"), request).ok());
-  EXPECT_GE(remote_.AttributesOf("/work/f").mtime, before);
-  EXPECT_LE(remote_.AttributesOf("/work/f").mtime, std::time(nullptr));
+  EXPECT_GE(remote_.AttributesOf("/node/f").mtime, before);
+  EXPECT_LE(remote_.AttributesOf("/node/f").mtime, std::time(nullptr));
 }
 
 TEST_F(AttributesOfFiles, TimesAreSetAfterUnwrittenBytes) {
@@ -148,7 +148,7 @@ TEST_F(AttributesOfFiles, TimesAreSetAfterUnwrittenBytes) {
   remote_.script().Release(FakeOp::kWrite);
   setter.join();
   ASSERT_TRUE(fs().Flush(Soon(), created.open.handle).ok());
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, 2000);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 2000);
   EXPECT_EQ(remote_.script().count(FakeOp::kLstat), 0U);  // size, mode and times are all known
 }
 
@@ -166,22 +166,22 @@ TEST_F(AttributesOfFiles, AChangeAfterAWriteDoesNotShowAnOldSizeOrTime) {
 }
 
 TEST_F(AttributesOfFiles, OwnersAreMappedAndTheOtherHalfIsKept) {
-  remote_.WriteFile("/work/f", "");
-  remote_.Change("/work/f", OwnerChange(33, 44));
+  remote_.WriteFile("/node/f", "");
+  remote_.Change("/node/f", OwnerChange(33, 44));
   const InodeNo file = InodeOf("f");
   Request request;
   request.uid = 1000;
   EXPECT_EQ(Set(file, request)->attributes.st_uid, 1000U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").uid, 0U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").gid, 44U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").uid, 0U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").gid, 44U);
   request = {};
   request.gid = 1000;
   ASSERT_TRUE(Set(file, request).ok());
-  EXPECT_EQ(remote_.AttributesOf("/work/f").gid, 0U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").gid, 0U);
 }
 
 TEST_F(AttributesOfFiles, AccessIsDecidedByMode) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   const InodeNo file = InodeOf("f");
   EXPECT_TRUE(fs().Access(Soon(), file, R_OK | W_OK, 1000, 1000).ok());
   EXPECT_EQ(CodeOf(fs().Access(Soon(), file, X_OK, 1000, 1000)), Code::kPermissionDenied);

@@ -16,9 +16,9 @@ class Directories : public FilesystemTest {
 };
 
 TEST_F(Directories, ListTheDotsFirstAndThenEveryEntryWithItsType) {
-  remote_.WriteFile("/work/file", "text");
-  remote_.MakeDirs("/work/sub");
-  remote_.MakeLink("/work/link", "file");
+  remote_.WriteFile("/node/file", "text");
+  remote_.MakeDirs("/node/sub");
+  remote_.MakeLink("/node/link", "file");
   const ListSink sink = List(OpenDirectoryAt(), 0, false);
   ASSERT_EQ(sink.taken.size(), 5U);
   EXPECT_EQ(sink.taken[0].name, ".");
@@ -29,7 +29,7 @@ TEST_F(Directories, ListTheDotsFirstAndThenEveryEntryWithItsType) {
 }
 
 TEST_F(Directories, ListTheNumbersThatStatShows) {
-  remote_.WriteFile("/work/sub/file", "text");
+  remote_.WriteFile("/node/sub/file", "text");
   const InodeNo sub = InodeOf("sub");
   const ListSink before = List(OpenDirectoryAt(sub), 0, false);
   EXPECT_EQ(before.At("file").attributes.st_ino, Look("sub/file")->attributes.st_ino);
@@ -49,7 +49,7 @@ TEST_F(Directories, OpeningCostsNothingAndListingOneRequest) {
 
 TEST_F(Directories, ContinueWhereTheReplyWasFull) {
   for (int i = 0; i < 10; ++i) {
-    remote_.WriteFile("/work/" + std::to_string(i), "");
+    remote_.WriteFile("/node/" + std::to_string(i), "");
   }
   const DirectoryHandle handle = OpenDirectoryAt();
   Names all;
@@ -69,17 +69,17 @@ TEST_F(Directories, ContinueWhereTheReplyWasFull) {
 
 TEST_F(Directories, KeepTheirSnapshotUntilARewind) {
   AskTheServer();
-  remote_.WriteFile("/work/a", "");
+  remote_.WriteFile("/node/a", "");
   const DirectoryHandle handle = OpenDirectoryAt();
   List(handle, 0, false, 2);
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/b", "");
   EXPECT_EQ(List(handle, 2, false).names(), (Names{"a"}));
   EXPECT_EQ(List(handle, 0, false).names(), (Names{".", "..", "a", "b"}));
 }
 
 TEST_F(Directories, CountALookupForEachEntryTaken) {
-  remote_.WriteFile("/work/a", "text");
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/a", "text");
+  remote_.WriteFile("/node/b", "");
   const ListSink sink = List(OpenDirectoryAt(), 0, true, 3);
   ASSERT_EQ(sink.names(), (Names{".", "..", "a"}));
   const ListSink::Taken& a = sink.At("a");
@@ -95,8 +95,8 @@ TEST_F(Directories, CountALookupForEachEntryTaken) {
 }
 
 TEST_F(Directories, DoNotBringBackWhatWasRemovedSinceTheListing) {
-  remote_.WriteFile("/work/a", "");
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/a", "");
+  remote_.WriteFile("/node/b", "");
   const DirectoryHandle handle = OpenDirectoryAt();
   List(handle, 0, true, 2);
   ASSERT_TRUE(fs().Unlink(Soon(), kRootInode, "a").ok());
@@ -107,8 +107,8 @@ TEST_F(Directories, DoNotBringBackWhatWasRemovedSinceTheListing) {
 }
 
 TEST_F(Directories, DoNotShowAttributesOlderThanOurOwnWrites) {
-  remote_.WriteFile("/work/a", "");
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/a", "");
+  remote_.WriteFile("/node/b", "");
   const DirectoryHandle handle = OpenDirectoryAt();
   List(handle, 0, true, 2);
   const FileHandle file = OpenPath("a", O_WRONLY);
@@ -120,28 +120,28 @@ TEST_F(Directories, DoNotShowAttributesOlderThanOurOwnWrites) {
 }
 
 TEST_F(Directories, DoNotShowAttributesOfTheFileBefore) {
-  remote_.WriteFile("/work/a", "old content");
+  remote_.WriteFile("/node/a", "old content");
   const DirectoryHandle handle = OpenDirectoryAt();
   List(handle, 0, true, 2);
-  remote_.Remove("/work/a");
+  remote_.Remove("/node/a");
   CreateFile("a", O_WRONLY | O_EXCL);
   EXPECT_EQ(List(handle, 2, true).At("a").attributes.st_size, 0);
 }
 
 TEST_F(Directories, HideTheReservedName) {
-  remote_.WriteFile("/work/.outside-the-mount", "");
+  remote_.WriteFile("/node/.outside-the-mount", "");
   EXPECT_EQ(List(OpenDirectoryAt(), 0, false).names(), (Names{".", ".."}));
 }
 
 TEST_F(Directories, HoldTenThousandEntries) {
   for (int i = 0; i < 10'000; ++i) {
-    remote_.WriteFile("/work/file-" + std::to_string(i), "");
+    remote_.WriteFile("/node/file-" + std::to_string(i), "");
   }
   EXPECT_EQ(List(OpenDirectoryAt(), 0, true).taken.size(), 10'002U);
 }
 
 TEST_F(Directories, PassErrorsOn) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   EXPECT_EQ(CodeOf(fs().OpenDirectory(Soon(), InodeOf("f"))), Code::kNotDirectory);
   const DirectoryHandle handle = OpenDirectoryAt();
   remote_.script().OnNextCall(FakeOp::kReadDirectory, Fault::NotDone());

@@ -9,7 +9,7 @@ namespace {
 class Files : public FilesystemTest {};
 
 TEST_F(Files, ReadsWhatTheServerHas) {
-  remote_.WriteFile("/work/f", "content");
+  remote_.WriteFile("/node/f", "content");
   const FileHandle file = OpenPath("f", O_RDONLY);
   EXPECT_EQ(ReadText(file), "content");
   EXPECT_EQ(ReadText(file, 3, 2), "te");
@@ -17,7 +17,7 @@ TEST_F(Files, ReadsWhatTheServerHas) {
 }
 
 TEST_F(Files, AReadErrorIsNeverAnEndOfFile) {
-  remote_.WriteFile("/work/f", "content");
+  remote_.WriteFile("/node/f", "content");
   const FileHandle file = OpenPath("f", O_RDONLY);
   remote_.script().OnNextCall(FakeOp::kRead, Fault::NotDone());
   std::array<std::byte, 10> out{};
@@ -32,7 +32,7 @@ TEST_F(Files, AReaderSeesWhatAnotherHandleWrote) {
 }
 
 TEST_F(Files, AReadWaitsOnlyForWritesInItsRange) {
-  remote_.WriteFile("/work/f", "0123456789");
+  remote_.WriteFile("/node/f", "0123456789");
   const FileHandle writer = OpenPath("f", O_WRONLY);
   const FileHandle reader = OpenPath("f", O_RDONLY);
   remote_.script().Hold(FakeOp::kWrite);
@@ -43,7 +43,7 @@ TEST_F(Files, AReadWaitsOnlyForWritesInItsRange) {
 }
 
 TEST_F(Files, AReadDoesNotWaitForAppendsThatCameAfterIt) {
-  remote_.WriteFile("/work/log", "0");
+  remote_.WriteFile("/node/log", "0");
   const FileHandle writer = OpenPath("log", O_WRONLY | O_APPEND);
   const FileHandle reader = OpenPath("log", O_RDONLY);
   ASSERT_TRUE(WriteText(writer, 1, "1").ok());
@@ -102,7 +102,7 @@ TEST_F(Files, TruncatingSendsUnwrittenBytesFirst) {
   });
   remote_.script().Release(FakeOp::kWrite);
   truncater.join();
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "0123");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "0123");
 }
 
 TEST_F(Files, OpeningWithTruncateSendsUnwrittenBytesFirst) {
@@ -116,7 +116,7 @@ TEST_F(Files, OpeningWithTruncateSendsUnwrittenBytesFirst) {
   });
   remote_.script().Release(FakeOp::kWrite);
   opener.join();
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "");
 }
 
 TEST_F(Files, TruncatesThroughTheHandleThatTheKernelNames) {
@@ -126,7 +126,7 @@ TEST_F(Files, TruncatesThroughTheHandleThatTheKernelNames) {
   request.size = 3;
   ASSERT_TRUE(fs().SetAttributes(Soon(), created.entry.inode, request, created.open.handle).ok());
   EXPECT_EQ(remote_.script().count(FakeOp::kFileSetAttributes), 1U);
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "012");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "012");
 }
 
 TEST_F(Files, AnUnlinkedOpenFileGoesOn) {
@@ -158,7 +158,7 @@ TEST_F(Files, AnOpenFileThatIsRenamedOrReplacedGoesOn) {
   ASSERT_TRUE(WriteText(two.open.handle, 1, "-").ok());
   EXPECT_EQ(ReadText(one.open.handle), "1+");
   EXPECT_EQ(ReadText(two.open.handle), "2-");
-  EXPECT_EQ(remote_.ReadFile("/work/two"), "1+");
+  EXPECT_EQ(remote_.ReadFile("/node/two"), "1+");
   EXPECT_EQ(Look("two")->inode, one.entry.inode);
   EXPECT_EQ(Attributes(two.entry.inode).st_nlink, 0U);
 }
@@ -166,7 +166,7 @@ TEST_F(Files, AnOpenFileThatIsRenamedOrReplacedGoesOn) {
 TEST_F(Files, AFileRemovedOnTheServerIsStillThereForItsHandle) {
   AskTheServer();
   const CreateReply created = CreateFile("f");
-  remote_.Remove("/work/f");
+  remote_.Remove("/node/f");
   EXPECT_TRUE(fs().GetAttributes(Soon(), created.entry.inode, std::nullopt).ok());
   fs().Release(created.open.handle);
   EXPECT_EQ(CodeOf(fs().GetAttributes(Soon(), created.entry.inode, std::nullopt)), Code::kNotFound);
@@ -177,7 +177,7 @@ TEST_F(Files, CreateGivesThePermissionsThatWereAskedFor) {
   const Result<CreateReply> created = fs().Create(Soon(), kRootInode, "f", 0664, O_WRONLY);
   ASSERT_TRUE(created.ok());
   EXPECT_EQ(created->entry.attributes.st_mode, S_IFREG | 0664U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode, S_IFREG | 0664U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode, S_IFREG | 0664U);
 }
 
 TEST_F(Files, CreateCostsOneRoundTrip) {
@@ -188,8 +188,8 @@ TEST_F(Files, CreateCostsOneRoundTrip) {
 }
 
 TEST_F(Files, CreateOpensAFileThatAppearedMeanwhile) {
-  remote_.WriteFile("/work/f", "theirs");
-  remote_.Change("/work/f", ModeChange(0600));
+  remote_.WriteFile("/node/f", "theirs");
+  remote_.Change("/node/f", ModeChange(0600));
   const Result<CreateReply> created = fs().Create(Soon(), kRootInode, "f", 0644, O_RDWR);
   ASSERT_TRUE(created.ok());
   EXPECT_EQ(created->entry.attributes.st_mode, S_IFREG | 0600U);
@@ -219,11 +219,11 @@ TEST_F(Files, CopyRangeSendsUnwrittenBytesFirst) {
   const Result<std::uint64_t> copied = fs().CopyRange(Soon(), from, 2, to, 4, 3);
   ASSERT_TRUE(copied.ok());
   EXPECT_EQ(*copied, 3U);
-  EXPECT_EQ(remote_.ReadFile("/work/to"), "abcd234hij");
+  EXPECT_EQ(remote_.ReadFile("/node/to"), "abcd234hij");
 }
 
 TEST_F(Files, AReadOnlyMountRefusesEveryChange) {
-  remote_.WriteFile("/work/f", "x");
+  remote_.WriteFile("/node/f", "x");
   options_.read_only = true;
   const InodeNo file = InodeOf("f");
   remote_.script().ForgetCalls();

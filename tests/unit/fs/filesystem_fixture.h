@@ -1,4 +1,4 @@
-// A Filesystem over a FakeRemoteFs, mounted at "/work", and short words for what tests do with it.
+// A Filesystem over a FakeRemoteFs, mounted at "/node", and short words for what tests do with it.
 #pragma once
 
 #include <fcntl.h>
@@ -91,12 +91,12 @@ class ListSink : public DirectorySink {
 class FilesystemTest : public ::testing::Test {
  protected:
   FilesystemTest() {
-    options_.root = PathOf("/work");
+    options_.root = PathOf("/node");
     options_.uid = 1000;
     options_.gid = 1000;
     options_.attribute_ttl = std::chrono::hours(1);  // no test depends on how fast it runs
     options_.listing_threads = 0;                    // nor on what is asked for in the background
-    remote_.MakeDirs("/work");
+    remote_.MakeDirs("/node");
   }
 
   Filesystem& fs() {

@@ -34,7 +34,7 @@ class Memory : public FilesystemTest {
 };
 
 TEST_F(Memory, LookupsInAListedDirectoryCostNothing) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   List();
   EXPECT_EQ(Cost([&] {
               EXPECT_EQ(Look("f")->attributes.st_size, 5);
@@ -46,7 +46,7 @@ TEST_F(Memory, LookupsInAListedDirectoryCostNothing) {
 }
 
 TEST_F(Memory, AttributesOfWhatWasListedCostNothing) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   const ListSink sink = List();
   EXPECT_EQ(Cost([&] {
               EXPECT_EQ(Attributes(sink.At("f").inode).st_size, 5);
@@ -57,7 +57,7 @@ TEST_F(Memory, AttributesOfWhatWasListedCostNothing) {
 }
 
 TEST_F(Memory, ListingAgainCostsNothing) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   List();
   EXPECT_EQ(Cost([&] {
               EXPECT_EQ(List().At("f").attributes.st_size, 5);
@@ -70,7 +70,7 @@ TEST_F(Memory, ListingAgainCostsNothing) {
 }
 
 TEST_F(Memory, ADirectoryThatWasNotListedIsNotKnown) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   const DirectoryHandle handle = fs().OpenDirectory(Soon(), kRootInode).value();
   ListSink sink;
   EXPECT_FALSE(fs().ReadKnownDirectory(handle, 0, true, sink).has_value());
@@ -79,7 +79,7 @@ TEST_F(Memory, ADirectoryThatWasNotListedIsNotKnown) {
 }
 
 TEST_F(Memory, WhatIsShownLivesNoLongerThanWhatItRestsOn) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   List();
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_LT(fs().KnownEntry(kRootInode, "f")->ttl, options_.attribute_ttl - std::chrono::milliseconds(4));
@@ -87,8 +87,8 @@ TEST_F(Memory, WhatIsShownLivesNoLongerThanWhatItRestsOn) {
 }
 
 TEST_F(Memory, ChangesOfNamesAreSeenAtOnceAndCostNoLook) {
-  remote_.WriteFile("/work/f", "12345");
-  remote_.WriteFile("/work/g", "1");
+  remote_.WriteFile("/node/f", "12345");
+  remote_.WriteFile("/node/g", "1");
   List();
   CreateFile("new");
   ASSERT_TRUE(fs().Unlink(Soon(), kRootInode, "g").ok());
@@ -110,8 +110,8 @@ TEST_F(Memory, ChangesOfNamesAreSeenAtOnceAndCostNoLook) {
 }
 
 TEST_F(Memory, AFileThatReplacedAnotherDoesNotHaveItsAttributes) {
-  remote_.WriteFile("/work/target", "old and long");
-  remote_.WriteFile("/work/temporary", "new");
+  remote_.WriteFile("/node/target", "old and long");
+  remote_.WriteFile("/node/temporary", "new");
   List();
   ASSERT_TRUE(fs().Rename(Soon(), kRootInode, "temporary", kRootInode, "target", RenameMode::kReplace).ok());
   EXPECT_EQ(Look("target")->attributes.st_size, 3);
@@ -120,7 +120,7 @@ TEST_F(Memory, AFileThatReplacedAnotherDoesNotHaveItsAttributes) {
 }
 
 TEST_F(Memory, AChangeOutlivesItsForgottenInode) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   const InodeNo file = List().At("f").inode;
   SetAttributesRequest request;
   request.permissions = 0600;
@@ -130,7 +130,7 @@ TEST_F(Memory, AChangeOutlivesItsForgottenInode) {
 }
 
 TEST_F(Memory, AnUnfinishedWriteIsNotHiddenByTheListing) {
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   List();
   const FileHandle handle = OpenPath("f", O_WRONLY);
   ASSERT_TRUE(WriteText(handle, 5, "67").ok());
@@ -142,7 +142,7 @@ TEST_F(Memory, AnUnfinishedWriteIsNotHiddenByTheListing) {
 }
 
 TEST_F(Memory, ARenamedDirectoryTakesItsListingAlong) {
-  remote_.WriteFile("/work/a/sub/f", "12345");
+  remote_.WriteFile("/node/a/sub/f", "12345");
   List();
   const InodeNo a = InodeOf("a");
   List(a);
@@ -162,7 +162,7 @@ TEST_F(Memory, ARenamedDirectoryTakesItsListingAlong) {
 }
 
 TEST_F(Memory, ADirectoryMadeInPlaceOfARemovedOneHasNoneOfItsEntries) {
-  remote_.MakeDirs("/work/d");
+  remote_.MakeDirs("/node/d");
   List();
   const InodeNo before = InodeOf("d");
   ASSERT_TRUE(fs().Create(Soon(), before, "f", 0644, O_WRONLY).ok());
@@ -175,7 +175,7 @@ TEST_F(Memory, ADirectoryMadeInPlaceOfARemovedOneHasNoneOfItsEntries) {
 }
 
 TEST_F(Memory, AFailedChangeLeavesNothingToBelieve) {
-  remote_.WriteFile("/work/f", "");
+  remote_.WriteFile("/node/f", "");
   List();
   remote_.script().OnNextCall(FakeOp::kRemoveFile, Fault::ReplyLost());
   EXPECT_FALSE(fs().Unlink(Soon(), kRootInode, "f").ok());
@@ -183,18 +183,18 @@ TEST_F(Memory, AFailedChangeLeavesNothingToBelieve) {
 }
 
 TEST_F(Memory, AMadeNameIsNewsForItsDirectorysTimes) {
-  remote_.MakeDirs("/work/d");
+  remote_.MakeDirs("/node/d");
   const InodeNo directory = List().At("d").inode;
   remote_.AdvanceClock(50);
   ASSERT_TRUE(fs().Create(Soon(), directory, "f", 0644, O_WRONLY).ok());
-  EXPECT_EQ(Attributes(directory).st_mtim.tv_sec, remote_.AttributesOf("/work/d").mtime);
+  EXPECT_EQ(Attributes(directory).st_mtim.tv_sec, remote_.AttributesOf("/node/d").mtime);
 }
 
 TEST_F(Memory, WhileTheLinkIsDownWhatWasThereIsToldButNotWhatWasNot) {
   std::atomic<bool> up{true};
   options_.reachable = [&] { return up.load(); };
   options_.attribute_ttl = std::chrono::milliseconds(20);
-  remote_.WriteFile("/work/f", "12345");
+  remote_.WriteFile("/node/f", "12345");
   List();
   up = false;
   std::this_thread::sleep_for(std::chrono::milliseconds(25));  // past the life of everything
@@ -213,7 +213,7 @@ TEST_F(Memory, AWalkIsListedAheadToTheBottom) {
   options_.listing_threads = 2;
   for (int d = 0; d < 6; ++d) {
     for (int e = 0; e < 6; ++e) {
-      remote_.WriteFile("/work/d" + std::to_string(d) + "/e" + std::to_string(e) + "/f", "1");
+      remote_.WriteFile("/node/d" + std::to_string(d) + "/e" + std::to_string(e) + "/f", "1");
     }
   }
   List();
@@ -234,7 +234,7 @@ TEST_F(Memory, AWalkIsListedAheadToTheBottom) {
 TEST_F(Memory, OneDirectoryListedAloneIsNoWalk) {
   options_.listing_threads = 2;
   for (int d = 0; d < 6; ++d) {
-    remote_.MakeDirs("/work/d" + std::to_string(d));
+    remote_.MakeDirs("/node/d" + std::to_string(d));
   }
   List();
   List();
@@ -244,8 +244,8 @@ TEST_F(Memory, OneDirectoryListedAloneIsNoWalk) {
 
 TEST_F(Memory, TheSecondLookupOfADirectoryHasItListed) {
   options_.listing_threads = 1;
-  remote_.WriteFile("/work/a", "");
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/a", "");
+  remote_.WriteFile("/node/b", "");
   ASSERT_TRUE(Look("a").ok());
   EXPECT_EQ(remote_.script().count(FakeOp::kReadDirectory), 0U);
   ASSERT_TRUE(Look("b").ok());
@@ -259,7 +259,7 @@ TEST_F(Memory, TheSecondLookupOfADirectoryHasItListed) {
 TEST_F(Memory, WhoGoesThroughAnOldListingNameByNameDoesNotWaitForEach) {
   options_.attribute_ttl = std::chrono::milliseconds(200);
   for (int i = 100; i < 300; ++i) {
-    remote_.WriteFile("/work/" + std::to_string(i), "1");
+    remote_.WriteFile("/node/" + std::to_string(i), "1");
   }
   List();
   std::this_thread::sleep_for(std::chrono::milliseconds(210));
@@ -274,10 +274,10 @@ TEST_F(Memory, WhoGoesThroughAnOldListingNameByNameDoesNotWaitForEach) {
 TEST_F(Memory, DirectoriesInUseAreListedAgainInTimeAndOthersAreNot) {
   options_.listing_threads = 2;
   options_.attribute_ttl = std::chrono::milliseconds(400);
-  remote_.WriteFile("/work/f", "1");
+  remote_.WriteFile("/node/f", "1");
   List();
   ASSERT_TRUE(WaitForListings(4));
-  remote_.WriteFile("/work/f", "1234567");
+  remote_.WriteFile("/node/f", "1234567");
   const std::size_t listings = remote_.script().count(FakeOp::kReadDirectory);
   ASSERT_TRUE(WaitForListings(listings + 2));
   EXPECT_EQ(remote_.script().count(FakeOp::kLstat), 0U);

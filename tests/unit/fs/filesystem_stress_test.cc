@@ -62,7 +62,7 @@ class Stress : public FilesystemTest {
     }
     ASSERT_TRUE(fs().Flush(Soon(), handle).ok());
     fs().Release(handle);
-    EXPECT_EQ(remote_.ReadFile("/work/" + name), expected) << "seed " << seed;
+    EXPECT_EQ(remote_.ReadFile("/node/" + name), expected) << "seed " << seed;
   }
 
   // Works on names that the other threads use as well: anything may fail, nothing may break.

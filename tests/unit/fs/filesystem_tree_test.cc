@@ -13,7 +13,7 @@ TEST_F(Tree, MakesADirectoryWithThePermissionsAskedFor) {
   const Result<Entry> made = fs().MakeDirectory(Soon(), kRootInode, "d", 0775);
   ASSERT_TRUE(made.ok());
   EXPECT_EQ(made->attributes.st_mode, S_IFDIR | 0775U);
-  EXPECT_EQ(remote_.AttributesOf("/work/d").mode, S_IFDIR | 0775U);
+  EXPECT_EQ(remote_.AttributesOf("/node/d").mode, S_IFDIR | 0775U);
   EXPECT_EQ(InodeOf("d"), made->inode);
   EXPECT_EQ(CodeOf(fs().MakeDirectory(Soon(), kRootInode, "d", 0775)), Code::kExists);
 }
@@ -21,7 +21,7 @@ TEST_F(Tree, MakesADirectoryWithThePermissionsAskedFor) {
 TEST_F(Tree, MakesRegularNodesOnly) {
   const Result<Entry> made = fs().MakeNode(Soon(), kRootInode, "f", S_IFREG | 0640);
   ASSERT_TRUE(made.ok());
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode, S_IFREG | 0640U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode, S_IFREG | 0640U);
   EXPECT_EQ(remote_.open_files(), 0U);
   EXPECT_EQ(CodeOf(fs().MakeNode(Soon(), kRootInode, "f", S_IFREG | 0640)), Code::kExists);
   EXPECT_EQ(CodeOf(fs().MakeNode(Soon(), kRootInode, "p", S_IFIFO | 0640)), Code::kNotPermitted);
@@ -29,8 +29,8 @@ TEST_F(Tree, MakesRegularNodesOnly) {
 }
 
 TEST_F(Tree, UnlinkAndRenameCostOneRoundTrip) {
-  remote_.WriteFile("/work/a", "");
-  remote_.WriteFile("/work/b", "");
+  remote_.WriteFile("/node/a", "");
+  remote_.WriteFile("/node/b", "");
   fs();
   remote_.script().ForgetCalls();
   ASSERT_TRUE(fs().Unlink(Soon(), kRootInode, "a").ok());
@@ -39,8 +39,8 @@ TEST_F(Tree, UnlinkAndRenameCostOneRoundTrip) {
 }
 
 TEST_F(Tree, RenameCarriesWhatIsBelow) {
-  remote_.WriteFile("/work/a/b/f", "text");
-  remote_.MakeDirs("/work/c");
+  remote_.WriteFile("/node/a/b/f", "text");
+  remote_.MakeDirs("/node/c");
   const InodeNo file = InodeOf("a/b/f");
   const ino_t shown = Attributes(file).st_ino;
   ASSERT_TRUE(fs().Rename(Soon(), kRootInode, "a", InodeOf("c"), "z", RenameMode::kReplace).ok());
@@ -50,17 +50,17 @@ TEST_F(Tree, RenameCarriesWhatIsBelow) {
 }
 
 TEST_F(Tree, RenameWithoutReplacingRefusesAnExistingTarget) {
-  remote_.WriteFile("/work/a", "a");
-  remote_.WriteFile("/work/b", "b");
+  remote_.WriteFile("/node/a", "a");
+  remote_.WriteFile("/node/b", "b");
   const InodeNo a = InodeOf("a");
   EXPECT_EQ(CodeOf(fs().Rename(Soon(), kRootInode, "a", kRootInode, "b", RenameMode::kNoReplace)), Code::kExists);
   EXPECT_EQ(InodeOf("a"), a);
-  EXPECT_EQ(remote_.ReadFile("/work/b"), "b");
+  EXPECT_EQ(remote_.ReadFile("/node/b"), "b");
 }
 
 TEST_F(Tree, NotFoundBelowADirectoryBeingRenamedIsNotBelieved) {
   AskTheServer();
-  remote_.WriteFile("/work/a/f", "text");
+  remote_.WriteFile("/node/a/f", "text");
   const InodeNo a = InodeOf("a");
   const InodeNo file = InodeOf("a/f");
   remote_.script().Hold(FakeOp::kRename, FaultScript::HoldPoint::kAfterDoing);
@@ -86,9 +86,9 @@ TEST_F(Tree, ALinkHasAnInodeOfItsOwnAndTheSameBytes) {
 }
 
 TEST_F(Tree, SymlinksStayInsideTheMount) {
-  remote_.MakeLink("/work/d/relative", "../x");
-  remote_.MakeLink("/work/d/inside", "/work/x");
-  remote_.MakeLink("/work/d/outside", "/etc/passwd");
+  remote_.MakeLink("/node/d/relative", "../x");
+  remote_.MakeLink("/node/d/inside", "/node/x");
+  remote_.MakeLink("/node/d/outside", "/etc/passwd");
   EXPECT_EQ(*fs().ReadLink(Soon(), InodeOf("d/relative")), "../x");
   EXPECT_EQ(*fs().ReadLink(Soon(), InodeOf("d/inside")), "../x");
   EXPECT_EQ(*fs().ReadLink(Soon(), InodeOf("d/outside")), ".outside-the-mount/etc/passwd");
@@ -98,7 +98,7 @@ TEST_F(Tree, SymlinksStayInsideTheMount) {
 }
 
 TEST_F(Tree, ASymlinkIsAsLongAsItsText) {
-  remote_.MakeLink("/work/inside", "/work/x");
+  remote_.MakeLink("/node/inside", "/node/x");
   const InodeNo link = InodeOf("inside");
   const std::string text = *fs().ReadLink(Soon(), link);
   EXPECT_EQ(Attributes(link).st_size, static_cast<off_t>(text.size()));
@@ -107,19 +107,19 @@ TEST_F(Tree, ASymlinkIsAsLongAsItsText) {
 TEST_F(Tree, CopyingAnOutsideSymlinkKeepsItsText) {
   const Result<Entry> made = fs().MakeSymlink(Soon(), kRootInode, "copy", ".outside-the-mount/etc/passwd");
   ASSERT_TRUE(made.ok());
-  EXPECT_EQ(remote_.AttributesOf("/work/copy").size, std::string_view("/etc/passwd").size());
+  EXPECT_EQ(remote_.AttributesOf("/node/copy").size, std::string_view("/etc/passwd").size());
   EXPECT_EQ(*fs().ReadLink(Soon(), made->inode), ".outside-the-mount/etc/passwd");
 }
 
 TEST_F(Tree, RawSymlinksAreTheServers) {
   options_.symlinks = SymlinkPolicy::kRaw;
-  remote_.MakeLink("/work/outside", "/etc/passwd");
+  remote_.MakeLink("/node/outside", "/etc/passwd");
   EXPECT_EQ(*fs().ReadLink(Soon(), InodeOf("outside")), "/etc/passwd");
   EXPECT_EQ(CodeOf(Look(kOutsideName)), Code::kNotFound);
 }
 
 TEST_F(Tree, RemovesDirectories) {
-  remote_.WriteFile("/work/d/f", "");
+  remote_.WriteFile("/node/d/f", "");
   const InodeNo directory = InodeOf("d");
   EXPECT_EQ(CodeOf(fs().RemoveDirectory(Soon(), kRootInode, "d")), Code::kNotEmpty);
   ASSERT_TRUE(fs().Unlink(Soon(), directory, "f").ok());
@@ -130,7 +130,7 @@ TEST_F(Tree, RemovesDirectories) {
 TEST_F(Tree, RefusesNamesThatCannotBe) {
   EXPECT_EQ(CodeOf(Look(std::string(256, 'n'))), Code::kNameTooLong);
   EXPECT_EQ(CodeOf(fs().Lookup(Soon(), kRootInode, "..")), Code::kInvalid);
-  remote_.WriteFile("/work/" + std::string(255, 'n'), "");
+  remote_.WriteFile("/node/" + std::string(255, 'n'), "");
   EXPECT_TRUE(Look(std::string(255, 'n')).ok());
 }
 

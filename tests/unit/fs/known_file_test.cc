@@ -9,15 +9,15 @@
 namespace bt {
 namespace {
 
-const RemotePath kPath = PathOf("/work/f");
+const RemotePath kPath = PathOf("/node/f");
 
 class KnownFileTest : public testing::Test {
  protected:
-  KnownFileTest() { remote_.MakeDirs("/work"); }
+  KnownFileTest() { remote_.MakeDirs("/node"); }
 
   // What the server has now, as known.
   std::unique_ptr<KnownFile> Known(std::string_view text) {
-    remote_.WriteFile("/work/f", text);
+    remote_.WriteFile("/node/f", text);
     const TimePoint asked_at = Clock::now();
     const Attributes attributes = remote_.Lstat(Soon(), kPath).value();
     const std::span<const std::byte> bytes = Bytes(text);
@@ -58,7 +58,7 @@ TEST_F(KnownFileTest, IsOpenedOnceWhenItsVersionIsAskedFor) {
 
 TEST_F(KnownFileTest, NeverBecomesTheFileThatReplacedIt) {
   const auto file = Known("text");
-  remote_.WriteFile("/work/f", "other text");
+  remote_.WriteFile("/node/f", "other text");
   EXPECT_EQ(CodeOf(file->Stat(Soon())), Code::kStale);
   std::array<std::byte, 4> out{};
   EXPECT_EQ(CodeOf(file->Read(Soon(), 0, out)), Code::kStale);
@@ -66,7 +66,7 @@ TEST_F(KnownFileTest, NeverBecomesTheFileThatReplacedIt) {
 
 TEST_F(KnownFileTest, GrowsWithTheFileThatBeginsWithIt) {
   const auto file = Known("text");
-  remote_.WriteFile("/work/f", "text and more");
+  remote_.WriteFile("/node/f", "text and more");
   EXPECT_EQ(file->Stat(Soon())->size, 13U);
   EXPECT_EQ(Read(*file), "text and more");
 }
@@ -81,7 +81,7 @@ TEST_F(KnownFileTest, StaysWhatItWasWhenItsNameIsGone) {
 
 TEST_F(KnownFileTest, IsWhateverThisMountHasMadeOfIt) {
   const auto file = Known("text");
-  remote_.WriteFile("/work/f", "new");
+  remote_.WriteFile("/node/f", "new");
   changed_at_ = Clock::now();
   EXPECT_EQ(Read(*file), "new");
 }
@@ -110,7 +110,7 @@ class SmallFilesAheadTest : public FilesystemTest {
  protected:
   void OpenInOrder(std::size_t count) {
     for (std::size_t i = 0; i < 100; ++i) {
-      remote_.WriteFile("/work/" + Name(i), "text");
+      remote_.WriteFile("/node/" + Name(i), "text");
     }
     LearnTheTime();
     const DirectoryHandle handle = fs().OpenDirectory(Soon(), kRootInode).value();
@@ -153,7 +153,7 @@ TEST_F(SmallFilesAheadTest, OneFileIsNoOrder) {
 TEST_F(SmallFilesAheadTest, AFileThatTheServerDoesNotLetReadIsStillRefused) {
   remote_.script().OnEveryCall(FakeOp::kOpen, Fault::NotDone({Code::kPermissionDenied, "no", "test", Fate::kAnswered}));
   for (const char* name : {"a", "b", "c", "d"}) {
-    remote_.WriteFile(std::string("/work/") + name, "text");
+    remote_.WriteFile(std::string("/node/") + name, "text");
   }
   LearnTheTime();
   const DirectoryHandle handle = fs().OpenDirectory(Soon(), kRootInode).value();

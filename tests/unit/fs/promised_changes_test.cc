@@ -50,12 +50,12 @@ TEST_F(PromisedChanges, TravelBehindTheWritesOfTheirFile) {
   ASSERT_TRUE(WriteText(made.open.handle, 0, "hello").ok());
   EXPECT_EQ(Change(made.entry.inode, Utimens(12345, 678)).st_mtim.tv_sec, 12345);
   EXPECT_EQ(Change(made.entry.inode, Chmod(0640)).st_mode & 07777U, 0640U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode & 07777U, 0644U) << "nothing has been sent";
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode & 07777U, 0644U) << "nothing has been sent";
   script().Release(FakeOp::kWrite);
   ASSERT_TRUE(fs().Flush(Soon(), made.open.handle).ok());
   EXPECT_EQ(OpsSeen(), (std::vector{FakeOp::kWrite, FakeOp::kFileSetAttributes, FakeOp::kFileStat}));
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode & 07777U, 0640U);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, 12345);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode & 07777U, 0640U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 12345);
   const struct stat shown = Attributes(made.entry.inode);
   EXPECT_EQ(shown.st_mtim.tv_sec, 12345);
   EXPECT_EQ(shown.st_mtim.tv_nsec, 678);
@@ -70,8 +70,8 @@ TEST_F(PromisedChanges, OfTimesStayBetweenTheWritesTheyCameBetween) {
   remote_.AdvanceClock(10);
   ASSERT_TRUE(WriteText(made.open.handle, 3, "two").ok());
   ASSERT_TRUE(fs().Flush(Soon(), made.open.handle).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "onetwo");
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, FakeRemoteFs::kStartTime + 10) << "the second write came later";
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "onetwo");
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, FakeRemoteFs::kStartTime + 10) << "the second write came later";
 }
 
 TEST_F(PromisedChanges, OfTimesFollowWritesThroughOtherHandles) {
@@ -85,7 +85,7 @@ TEST_F(PromisedChanges, OfTimesFollowWritesThroughOtherHandles) {
   EXPECT_EQ(script().count(FakeOp::kFileSetAttributes), 0U);
   script().Release(FakeOp::kWrite);
   ASSERT_TRUE(fs().FlushAll(Soon()).ok());
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mtime, 12345);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 12345);
 }
 
 TEST_F(PromisedChanges, AreShownWhileTheServerDoesNotHaveThem) {
@@ -106,7 +106,7 @@ TEST_F(PromisedChanges, ThatAreRefusedAreReportedOnceAndShownNoLonger) {
   ASSERT_TRUE(WriteText(made.open.handle, 0, "text").ok());
   EXPECT_EQ(CodeOf(fs().Flush(Soon(), made.open.handle)), Code::kNotPermitted);
   EXPECT_TRUE(fs().Flush(Soon(), made.open.handle).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "text");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "text");
   EXPECT_EQ(Attributes(made.entry.inode).st_mode & 07777U, 0644U);
 }
 
@@ -132,7 +132,7 @@ TEST_F(PromisedChanges, AreDoneBeforeTheFileIsOpenedByItsNewMode) {
   const CreateReply made = CreateFile("f");
   Change(made.entry.inode, Chmod(0400));
   OpenPath("f", O_RDONLY);
-  EXPECT_EQ(remote_.AttributesOf("/work/f").mode & 07777U, 0400U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode & 07777U, 0400U);
 }
 
 TEST_F(PromisedChanges, SmallWritesWaitForCompanyButNotForLong) {
@@ -147,7 +147,7 @@ TEST_F(PromisedChanges, SmallWritesWaitForCompanyButNotForLong) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   EXPECT_TRUE(!quick || script().count(FakeOp::kWrite) == 1U) << script().count(FakeOp::kWrite);
-  EXPECT_EQ(remote_.ReadFile("/work/f"), std::string(50, 'x'));
+  EXPECT_EQ(remote_.ReadFile("/node/f"), std::string(50, 'x'));
 }
 
 TEST_F(PromisedChanges, NanosecondsGoWithTheNameAndEndWithTheNextWrite) {

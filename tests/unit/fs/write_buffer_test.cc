@@ -32,7 +32,7 @@ TEST_F(WriteBehind, AcceptsAtOnceAndFlushWaitsForTheServer) {
   ASSERT_TRUE(script().WaitUntilHeld(FakeOp::kWrite, 1));
   script().Release(FakeOp::kWrite);
   closer.join();
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "hello");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "hello");
   EXPECT_EQ(fs().unwritten_bytes(), 0U);
 }
 
@@ -63,7 +63,7 @@ TEST_F(WriteBehind, JoinsNoFurtherThanOneRequest) {
   for (const auto& [offset, length] : WritesSeen()) {
     EXPECT_LE(length, 1U << 20U);
   }
-  EXPECT_EQ(remote_.ReadFile("/work/f").size(), 1 + 17 * block.size());
+  EXPECT_EQ(remote_.ReadFile("/node/f").size(), 1 + 17 * block.size());
 }
 
 TEST_F(WriteBehind, SendsSeparateRangesSideBySide) {
@@ -91,11 +91,11 @@ TEST_F(WriteBehind, HoldsBackAWriteThatOverlapsOneOnItsWay) {
   EXPECT_EQ(WritesSeen(), (Seen{{0, 4}, {100, 3}}));
   script().Release(FakeOp::kWrite);
   ASSERT_TRUE(fs().FlushAll(Soon()).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f").substr(0, 6), "aabcbb");
+  EXPECT_EQ(remote_.ReadFile("/node/f").substr(0, 6), "aabcbb");
 }
 
 TEST_F(WriteBehind, SendsAppendsInOrderOneAtATime) {
-  remote_.WriteFile("/work/log", "0");
+  remote_.WriteFile("/node/log", "0");
   const FileHandle file = OpenPath("log", O_WRONLY | O_APPEND);
   script().Hold(FakeOp::kWrite);
   ASSERT_TRUE(WriteText(file, 1, "1").ok());
@@ -106,7 +106,7 @@ TEST_F(WriteBehind, SendsAppendsInOrderOneAtATime) {
   EXPECT_EQ(script().held(FakeOp::kWrite), 1U);
   script().Release(FakeOp::kWrite);
   ASSERT_TRUE(fs().Flush(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/log"), "01234");
+  EXPECT_EQ(remote_.ReadFile("/node/log"), "01234");
   EXPECT_EQ(script().count(FakeOp::kWrite), 3U);
 }
 
@@ -127,7 +127,7 @@ TEST_F(WriteBehind, NamesTheFileAndTheRangeInAnError) {
   ASSERT_TRUE(WriteText(file, 7, "lost").ok());
   const Status flushed = fs().Flush(Soon(), file);
   ASSERT_FALSE(flushed.ok());
-  EXPECT_EQ(flushed.error().text, "write /work/f @7+4: no space left");
+  EXPECT_EQ(flushed.error().text, "write /node/f @7+4: no space left");
 }
 
 TEST_F(WriteBehind, ReportsAnErrorAtTheNextWriteAndGoesOnAfterIt) {
@@ -139,7 +139,7 @@ TEST_F(WriteBehind, ReportsAnErrorAtTheNextWriteAndGoesOnAfterIt) {
   EXPECT_EQ(CodeOf(WriteText(file, 0, "refused")), Code::kNoSpace);
   EXPECT_TRUE(WriteText(file, 0, "taken").ok());
   EXPECT_TRUE(fs().Flush(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "taken");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "taken");
 }
 
 TEST_F(WriteBehind, CountsAnErrorThatNobodyCollectedAsLost) {
@@ -166,11 +166,11 @@ TEST_F(WriteBehind, GoesOnWritingAfterReleaseAndThenClosesTheFile) {
   EXPECT_EQ(remote_.open_files(), 1U);
   EXPECT_EQ(Look("f")->attributes.st_size, 4);  // still the same inode: its unwritten bytes count
   ASSERT_EQ(fs().unwritten_files().size(), 1U);
-  EXPECT_EQ(fs().unwritten_files()[0].path, "/work/f");
+  EXPECT_EQ(fs().unwritten_files()[0].path, "/node/f");
   EXPECT_EQ(fs().unwritten_files()[0].bytes, 4U);
   script().Release(FakeOp::kWrite);
   ASSERT_TRUE(fs().FlushAll(Soon()).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "late");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "late");
 }
 
 TEST_F(WriteBehind, MakesWritersWaitAboveTheLimit) {
@@ -186,7 +186,7 @@ TEST_F(WriteBehind, MakesWritersWaitAboveTheLimit) {
   script().Release(FakeOp::kWrite);
   writer.join();
   ASSERT_TRUE(fs().Flush(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "123456789ab");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "123456789ab");
 }
 
 TEST_F(WriteBehind, TakesAWriteLargerThanTheLimitAlone) {
@@ -195,7 +195,7 @@ TEST_F(WriteBehind, TakesAWriteLargerThanTheLimitAlone) {
   ASSERT_TRUE(WriteText(file, 0, "0123456789").ok());
   ASSERT_TRUE(WriteText(file, 10, "0123456789").ok());
   ASSERT_TRUE(fs().Flush(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f").size(), 20U);
+  EXPECT_EQ(remote_.ReadFile("/node/f").size(), 20U);
 }
 
 TEST_F(WriteBehind, LosesNothingWhenAFlushIsInterrupted) {
@@ -212,7 +212,7 @@ TEST_F(WriteBehind, LosesNothingWhenAFlushIsInterrupted) {
   closer.join();
   script().Release(FakeOp::kWrite);
   EXPECT_TRUE(fs().Flush(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "kept");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "kept");
 }
 
 TEST_F(WriteBehind, FlushWaitsForItsOwnHandleOnly) {
@@ -251,7 +251,7 @@ TEST_F(WriteBehind, SyncIsTheAcknowledgementWhereTheServerHasNoFsync) {
   const FileHandle file = CreateFile("f").open.handle;
   ASSERT_TRUE(WriteText(file, 0, "x").ok());
   EXPECT_TRUE(fs().Sync(Soon(), file).ok());
-  EXPECT_EQ(remote_.ReadFile("/work/f"), "x");
+  EXPECT_EQ(remote_.ReadFile("/node/f"), "x");
 }
 
 TEST_F(WriteBehind, EndsWithoutTheServer) {
