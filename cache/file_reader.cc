@@ -289,16 +289,13 @@ void FileReader::Close() {
 void FileReader::Tick(TimePoint now) {
   const View view = this->view();
   view.blocks->DropUnlessReadSince(now - kIdle);
-  bool handle_due = false;
+  bool due = false;
   {
     MutexLock lock(mutex_);
-    handle_due = !on_server_ && now - first_seen_ > cache_.options().freshness;
-  }
-  if (handle_due) {
-    CheckInBackground();
+    due = !on_server_ && now - first_seen_ > cache_.options().freshness;
   }
   const bool unsettled = !view.settled && unsettled_bytes_;
-  if (now - view.checked_at > cache_.options().freshness / 2 && (unsettled || view.blocks->Unconfirmed(id_))) {
+  if (due || (now - view.checked_at > cache_.options().freshness / 2 && (unsettled || view.blocks->Unconfirmed(id_)))) {
     CheckInBackground();
   }
 }

@@ -79,11 +79,6 @@ std::optional<BlockHeader> ReadHeader(int fd) {
   return std::nullopt;
 }
 
-std::uint64_t NewSalt() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32U) ^ device();
-}
-
 }  // namespace
 
 Error CacheError(int problem, std::string_view what, const std::filesystem::path& file) {
@@ -126,6 +121,16 @@ int RenameToFreeName(const std::filesystem::path& from, const std::filesystem::p
     return errno;
   }
   return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+void MakeWorkspaceFolder(const std::filesystem::path& folder) {
+  ::mkdir(folder.parent_path().c_str(), 0700);
+  ::mkdir(folder.c_str(), 0700);
+}
+
+std::uint64_t RandomNumber() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32U) ^ device();
 }
 
 OpenBlocks::OpenBlocks(UniqueFd fd, bool writable, BlockHeader header)
@@ -185,14 +190,13 @@ Result<std::shared_ptr<OpenBlocks>> OpenBlocks::Create(const std::filesystem::pa
   };
   UniqueFd fd = open_new();
   if (!fd && errno == ENOENT) {
-    ::mkdir(folder.parent_path().c_str(), 0700);
-    ::mkdir(folder.c_str(), 0700);
+    MakeWorkspaceFolder(folder);
     fd = open_new();
   }
   if (!fd) {
     return CacheError(errno, "make a file in", folder);
   }
-  BlockHeader header{.salt = NewSalt(), .key = key};
+  BlockHeader header{.salt = RandomNumber(), .key = key};
   const std::vector<std::byte> bytes = EncodeHeader(header);
   int problem = bytes.empty() ? ENAMETOOLONG : WriteAll(fd.get(), bytes.data(), bytes.size(), kHeaderOffset);
   if (problem == 0) {

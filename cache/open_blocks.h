@@ -77,4 +77,11 @@ Error CacheError(int problem, std::string_view what, const std::filesystem::path
 // cannot tell, it replaces what is there; whoever has that open notices.)
 int RenameToFreeName(const std::filesystem::path& from, const std::filesystem::path& to);
 
+// Makes a workspace's folder, and the cache's above it, where they are missing. Whoever makes a file there sees whether
+// that worked.
+void MakeWorkspaceFolder(const std::filesystem::path& folder);
+
+// For salts and for values that are like no other.
+std::uint64_t RandomNumber();
+
 }  // namespace bt

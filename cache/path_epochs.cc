@@ -6,10 +6,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,11 +37,6 @@ std::vector<off_t> SlotsAbove(const RemotePath& path) {
     slots.push_back(SlotOf(text.substr(0, slash), PathEpochs::Kind::kTree));
   }
   return slots;
-}
-
-std::uint64_t Random() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32U) ^ device();
 }
 
 std::optional<std::uint64_t> ReadSlot(int fd, off_t slot) {
@@ -85,15 +77,14 @@ int Fill(int fd) {
   if (const int problem = ::posix_fallocate(fd, 0, kTableBytes); problem != 0) {
     return problem;
   }
-  return WriteSlot(fd, 0, Random() | 1U) ? 0 : EIO;
+  return WriteSlot(fd, 0, RandomNumber() | 1U) ? 0 : EIO;
 }
 
 // It appears under its name as a whole, or not at all.
 int Make(const std::filesystem::path& file) {
   const std::filesystem::path folder = file.parent_path();
-  ::mkdir(folder.parent_path().c_str(), 0700);
-  ::mkdir(folder.c_str(), 0700);
-  const std::filesystem::path made = folder / fmt::format(".new-{}-{:x}", ::getpid(), Random());
+  MakeWorkspaceFolder(folder);
+  const std::filesystem::path made = folder / fmt::format(".new-{}-{:x}", ::getpid(), RandomNumber());
   const UniqueFd fd(::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   int problem = fd ? Fill(fd.get()) : errno;
   if (problem == 0) {
@@ -204,7 +195,7 @@ PathEpochs::Change PathEpochs::Begin(const std::vector<RemotePath>& paths, Kind 
     }
   }
   for (const off_t slot : change.slots_) {
-    if (!Lock(change.fd_.get(), slot) || !WriteSlot(change.fd_.get(), slot, Random())) {
+    if (!Lock(change.fd_.get(), slot) || !WriteSlot(change.fd_.get(), slot, RandomNumber())) {
       Lost(CacheError(errno, "write", file_));
       return change;
     }

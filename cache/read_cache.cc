@@ -14,6 +14,8 @@ namespace bt {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
+constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when there may be as many
+
 // What was freed stays with the allocator, in pieces of up to a fetch each, unless it is told.
 void GiveBackToSystem() {
 #ifdef __GLIBC__
@@ -21,7 +23,18 @@ void GiveBackToSystem() {
 #endif
 }
 
-constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when there may be as many
+// For what must be found without the server.
+class NoFile final : public RemoteFile {
+ public:
+  Result<std::size_t> Read(const OpContext&, std::uint64_t, std::span<std::byte>) override { return Nothing(); }
+  Status Write(const OpContext&, std::uint64_t, std::span<const std::byte>) override { return Nothing(); }
+  Result<Attributes> Stat(const OpContext&) override { return Nothing(); }
+  Status SetAttributes(const OpContext&, const AttributeChange&) override { return Nothing(); }
+  Status Sync(const OpContext&) override { return Nothing(); }
+
+ private:
+  static Error Nothing() { return {Code::kStale, "the bytes are not known any more", "cache.not-known"}; }
+};
 
 }  // namespace
 
@@ -78,23 +91,6 @@ std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, PathEpochs
   place = made;
   return made;
 }
-
-namespace {
-
-// For what must be found without the server.
-class NoFile final : public RemoteFile {
- public:
-  Result<std::size_t> Read(const OpContext&, std::uint64_t, std::span<std::byte>) override { return Nothing(); }
-  Status Write(const OpContext&, std::uint64_t, std::span<const std::byte>) override { return Nothing(); }
-  Result<Attributes> Stat(const OpContext&) override { return Nothing(); }
-  Status SetAttributes(const OpContext&, const AttributeChange&) override { return Nothing(); }
-  Status Sync(const OpContext&) override { return Nothing(); }
-
- private:
-  static Error Nothing() { return {Code::kStale, "the bytes are not known any more", "cache.not-known"}; }
-};
-
-}  // namespace
 
 std::shared_ptr<const std::vector<std::byte>> ReadCache::Contents(const RemotePath& path, PathEpochs::Epoch epoch,
                                                                   const FileVersion& version, TimePoint asked_at) {

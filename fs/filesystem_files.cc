@@ -48,8 +48,7 @@ std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFi
   std::shared_ptr<RemoteFile> remote_file = std::move(opened.file);
   std::shared_ptr<FileReader> reader;
   if (flags.read) {
-    const bool on_server = dynamic_cast<const KnownFile*>(remote_file.get()) == nullptr;
-    reader = reads.Open({remote_file, place.path, opened.attributes, asked_at, on_server,
+    reader = reads.Open({remote_file, place.path, opened.attributes, asked_at, place.on_server,
                          [inode] { return inode->last_change(); }, place.epoch,
                          [inode](std::int64_t mtime) { inode->PagesOutlived(mtime); }});
   }
@@ -108,7 +107,7 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   const TimePoint asked_at = Clock::now();
   State::OpeningPlace place;
   OpenedFile opened = TRY(state.OnPath(ctx, inode, [&](const RemotePath& path) {
-    place = {path, state.reads.epochs().Of(path)};
+    place = {.path = path, .epoch = state.reads.epochs().Of(path)};
     return state.remote.Open(ctx, path, OnTheWire(wanted), 0);
   }));
   if (wanted.truncate) {
@@ -136,7 +135,7 @@ std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, Ino
     return nullptr;
   }
   const Attributes& attributes = sight->attributes;
-  const OpeningPlace place{*path, reads.epochs().Of(*path)};
+  const OpeningPlace place{.path = *path, .epoch = reads.epochs().Of(*path), .on_server = false};
   // The file was at this path before its epoch was asked for, and is there afterwards.
   const Result<RemotePath> path_now = inodes.PathOf(number);
   if (!place.epoch || !path_now.ok() || *path_now != place.path) {
@@ -184,7 +183,7 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   const TimePoint asked_at = Clock::now();
   const auto open_at = [&](const RemotePath& directory) -> Result<OpenedFile> {
     const RemotePath path = directory / wanted;
-    place = {path, state.reads.epochs().Of(path)};
+    place = {.path = path, .epoch = state.reads.epochs().Of(path)};
     // Exclusively at first, also when the program does not care: only so is it known whether the file is new, and whose
     // permissions it has.
     OpenFlags create = OnTheWire(asked);

@@ -87,10 +87,11 @@ struct Filesystem::State {
   std::chrono::milliseconds TtlOf(TimePoint asked_at) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
-  // Where a file is opened, and its epoch before that.
+  // Where a file is opened, its epoch before that, and whether the server was asked.
   struct OpeningPlace {
     RemotePath path;
     std::optional<PathEpochs::Epoch> epoch;
+    bool on_server = true;
   };
   // Makes `opened` readable through the cache, when `flags` allow reading.
   std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at,

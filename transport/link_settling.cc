@@ -1,7 +1,6 @@
 // What the link keeper knows of the servers behind its connections, and how it makes sure that a lost one does nothing
 // any more (transport/server_process.h).
 #include <algorithm>
-#include <iterator>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
