@@ -17,6 +17,9 @@ ReadCacheOptions ReadingOptions(const FilesystemOptions& options) {
   return reading;
 }
 
+// tail(1) and its like ask for the size once a second and show what came since: what they are told must not be another
+// second old.
+constexpr std::chrono::milliseconds kFollowedLifetime{100};
 constexpr std::chrono::seconds kStatsLifetime{5};  // programs that show free space ask in a loop
 constexpr std::chrono::seconds kRefreshPatience{30};
 constexpr std::chrono::seconds kConfirmPatience{2};
@@ -47,6 +50,7 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
       writes(inodes, WriteBufferOptions{.dirty_limit = options.dirty_limit,
                                         .threads = options.write_threads,
                                         .write_timeout = options.write_timeout}),
+      just_closed(options.just_closed_for, [this](OpenFile& file) { writes.Released(file); }),
       refresher([this](const std::stop_token& stop) { Refresh(stop); }),
       ahead(remote, inodes, listings,
             ListingAhead::Options{
@@ -120,16 +124,20 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
 Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,
                                    std::optional<TimePoint> asked_at) const {
   return Entry{inode.number(), Show(inode, attributes, pending_end),
-               asked_at ? TtlOf(*asked_at) : options.attribute_ttl};
+               asked_at ? TtlOf(inode, *asked_at) : AttributeLifetime(inode)};
 }
 
-std::chrono::milliseconds Filesystem::State::TtlOf(TimePoint asked_at) const {
+std::chrono::milliseconds Filesystem::State::AttributeLifetime(const Inode& inode) const {
+  return inode.Followed() ? std::min(kFollowedLifetime, options.attribute_ttl) : options.attribute_ttl;
+}
+
+std::chrono::milliseconds Filesystem::State::TtlOf(const Inode& inode, TimePoint asked_at) const {
   const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - asked_at);
-  return std::max(options.attribute_ttl - age, std::chrono::milliseconds(0));
+  return std::max(AttributeLifetime(inode) - age, std::chrono::milliseconds(0));
 }
 
 AttributesReply Filesystem::State::MakeReply(const Inode& inode, const Look& look) const {
-  return AttributesReply{Show(inode, look.attributes, look.pending_end), TtlOf(look.asked_at)};
+  return AttributesReply{Show(inode, look.attributes, look.pending_end), TtlOf(inode, look.asked_at)};
 }
 
 void Filesystem::Forget(InodeNo inode, std::uint64_t lookups) { state_->inodes.Forget(inode, lookups); }

@@ -59,14 +59,18 @@ struct FilesystemOptions {
   std::optional<mode_t> umask;  // -o umask=: permission bits taken away from what is shown
   SymlinkPolicy symlinks = SymlinkPolicy::kContained;
   bool read_only = false;
-  std::chrono::milliseconds attribute_ttl{1000};   // how old what is shown of names and attributes may be; 0: nothing
-                                                   // is kept
+  // How old what is shown of names and attributes may be; 0: nothing is kept. Less than the second in which programs
+  // like tail(1) ask again: else every other time they would be told the same.
+  std::chrono::milliseconds attribute_ttl{900};
   std::size_t max_cached_entries = 1'000'000;      // of directories, in memory
   std::size_t listing_threads = 4;                 // that list directories ahead of need; 0: only when asked
   ReadCacheOptions reading;                        // `freshness` is attribute_ttl
   std::uint64_t dirty_limit = 64ULL << 20U;        // bytes accepted from programs and not yet acknowledged, whole mount
   unsigned write_threads = 16;                     // writes on their way at the same time
   std::chrono::milliseconds write_timeout{30000};  // without any acknowledgement, before a write is given up; 0: never
+  // How long a file that was written and closed is kept open on the server for what programs do to it right after
+  // (fs/closed_files.h). Short: meanwhile nobody can execute it there.
+  std::chrono::milliseconds just_closed_for{100};
   // Where the nanoseconds of times that programs set outlive the mount (fs/set_times.h); empty: nowhere.
   std::filesystem::path set_times_file;
   // False while the link is down: then what was seen last is shown, however old, where the server would be asked.

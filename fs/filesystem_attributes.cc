@@ -95,7 +95,7 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
     // What came back behind the last write of a file is known without asking again.
-    const auto sight = pin.inode()->SeenBehindWrite(state.options.attribute_ttl);
+    const auto sight = pin.inode()->SeenBehindWrite(state.AttributeLifetime(*pin.inode()));
     if (sight && !state.inodes.detached(inode)) {
       return state.ReplyOf(*pin.inode(), *sight);
     }

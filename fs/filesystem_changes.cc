@@ -105,19 +105,23 @@ void Filesystem::State::ForgetSetTimes(InodeNo parent, const Name& name) {
 
 AttributesReply Filesystem::State::ReplyOf(const Inode& inode, const Inode::Sight& sight) const {
   // What was known a moment ago and what was changed since make the answer, for the rest of its life: no round trip.
-  const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - sight.asked_at);
-  return AttributesReply{Show(inode, sight.attributes, 0),
-                         std::max(options.attribute_ttl - age, std::chrono::milliseconds(0))};
+  return AttributesReply{Show(inode, sight.attributes, 0), TtlOf(inode, sight.asked_at)};
 }
 
-std::optional<AttributesReply> Filesystem::State::PromiseChange(Inode& inode, const Request& request) {
+Result<std::optional<AttributesReply>> Filesystem::State::PromiseChange(const OpContext& ctx, Inode& inode,
+                                                                        const Request& request) {
   if (request.size || NeedsOtherHalf(request) || (request.permissions.value_or(0) & (S_ISUID | S_ISGID)) != 0) {
-    return std::nullopt;
+    return std::optional<AttributesReply>();
   }
-  const std::shared_ptr<OpenFile> file = inode.AnyOpenFile(/*writable=*/true);
+  std::shared_ptr<OpenFile> file = inode.AnyOpenFile(/*writable=*/true);
+  const bool closed = file == nullptr;
+  if (closed) {
+    file = just_closed.Find(inode.number());
+  }
   const std::optional<Inode::Sight> known = inode.LastKnown();
-  if (file == nullptr || file->closing() || !known || (known->attributes.mode & (S_ISUID | S_ISGID)) != 0) {
-    return std::nullopt;
+  if (file == nullptr || (!closed && file->closing()) || !known ||
+      (known->attributes.mode & (S_ISUID | S_ISGID)) != 0) {
+    return std::optional<AttributesReply>();
   }
   // Only what no server can refuse: the program is told that it is done.
   const AttributeChange change = ChangeOf(request, known->attributes, view);
@@ -125,7 +129,7 @@ std::optional<AttributesReply> Filesystem::State::PromiseChange(Inode& inode, co
   const bool gives_away =
       change.owner && (change.owner->uid != known->attributes.uid || change.owner->gid != known->attributes.gid);
   if (change.empty() || (known->attributes.uid != options.remote_uid && !as_root) || (gives_away && !as_root)) {
-    return std::nullopt;
+    return std::optional<AttributesReply>();
   }
   std::shared_ptr<const void> until_done;
   if (change.times) {
@@ -133,15 +137,19 @@ std::optional<AttributesReply> Filesystem::State::PromiseChange(Inode& inode, co
   }
   const std::optional<Inode::Sight> sight = inode.ChangeAccepted(change);
   writes.Change(file, change, std::move(until_done));
+  if (closed && (change.permissions || change.owner)) {
+    // Who changes the mode of a file that is there expects it to be so for others, too. Times can wait for company.
+    TRY(writes.Flush(ctx, *file));
+  }
   if (!sight) {
-    return std::nullopt;
+    return std::optional<AttributesReply>();
   }
   RememberSetTimes(inode, request, change);
   AttributesReply reply = ReplyOf(inode, *sight);
   if (!inode.LastSeen(options.attribute_ttl)) {
     reply.ttl = std::chrono::milliseconds(0);  // the times of what was written are not known yet
   }
-  return reply;
+  return std::optional(reply);
 }
 
 Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo inode, const Request& request,
@@ -150,7 +158,7 @@ Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo 
   TRY(state.CheckWritable());
   const InodePin pin = TRY(state.inodes.Pin(inode));
   Inode& target = *pin.inode();
-  if (const auto promised = state.PromiseChange(target, request)) {
+  if (const auto promised = TRY(state.PromiseChange(ctx, target, request))) {
     return *promised;
   }
 

@@ -132,7 +132,7 @@ void Filesystem::State::Fill(const OpenDir& open, const OpenDir::Snapshot& snaps
       continue;
     }
     Entry shown = MakeEntry(*inode, sight->attributes, 0, sight->asked_at);
-    shown.ttl = std::min(shown.ttl, TtlOf(snapshot.listing->asked_at()));
+    shown.ttl = std::min(shown.ttl, TtlOf(*inode, snapshot.listing->asked_at()));
     if (!sink.AddWithLookup(entry.name.text(), shown, next)) {
       inodes.Forget(inode->number(), 1);
       return;

@@ -42,13 +42,13 @@ Status CheckRange(std::uint64_t offset, std::uint64_t length) {
 
 }  // namespace
 
-std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags,
+std::shared_ptr<OpenFile> Filesystem::State::MakeOpenFile(InodePin pin, std::shared_ptr<RemoteFile> remote_file,
+                                                          const Attributes& attributes, const OpenFlags& flags,
                                                           TimePoint asked_at, const OpeningPlace& place) {
   const std::shared_ptr<Inode> inode = pin.share();
-  std::shared_ptr<RemoteFile> remote_file = std::move(opened.file);
   std::shared_ptr<FileReader> reader;
   if (flags.read) {
-    reader = reads.Open({remote_file, place.path, opened.attributes, asked_at, place.on_server,
+    reader = reads.Open({remote_file, place.path, attributes, asked_at, place.on_server,
                          [inode] { return inode->last_change(); }, place.epoch,
                          [inode](std::int64_t mtime) { inode->PagesOutlived(mtime); }});
   }
@@ -93,6 +93,9 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
     state.NoteOpened(inode);
   }
   if (wanted.read && !wanted.write && !wanted.truncate && (flags & O_DIRECT) == 0) {
+    if (const auto file = state.OpenJustClosed(inode)) {
+      return State::ReplyOf(*file);
+    }
     if (const auto file = state.OpenKnown(ctx, inode)) {
       return State::ReplyOf(*file);
     }
@@ -118,7 +121,8 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   if (wanted.read) {
     opened_inode->OpenedForReading(opened.attributes);
   }
-  return State::ReplyOf(*state.MakeOpenFile(std::move(pin), std::move(opened), wanted, asked_at, place));
+  return State::ReplyOf(*state.MakeOpenFile(std::move(pin), std::move(opened.file), opened.attributes, wanted, asked_at,
+                                            place));
 }
 
 std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, InodeNo number) {
@@ -129,20 +133,18 @@ std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, Ino
   }
   const std::shared_ptr<Inode> inode = pin->share();
   const std::optional<Inode::Sight> sight = SightFromMemory(*inode);
-  const Result<RemotePath> path = inodes.PathOf(number);
-  if (!sight || !path.ok() || inode->ChangedSince(sight->asked_at) || !inode->MayBeRead(sight->attributes) ||
+  if (!sight || inode->ChangedSince(sight->asked_at) || !inode->MayBeRead(sight->attributes) ||
       sight->attributes.size > SmallFilesAhead::kSmallFile) {
     return nullptr;
   }
   const Attributes& attributes = sight->attributes;
-  const OpeningPlace place{.path = *path, .epoch = reads.epochs().Of(*path), .on_server = false};
-  // The file was at this path before its epoch was asked for, and is there afterwards.
-  const Result<RemotePath> path_now = inodes.PathOf(number);
-  if (!place.epoch || !path_now.ok() || *path_now != place.path) {
+  std::optional<OpeningPlace> place = PlaceToOpen(number);
+  if (!place || !place->epoch) {
     return nullptr;
   }
+  place->on_server = false;
   KnownFile::Bytes bytes =
-      reads.Contents(place.path, *place.epoch, {attributes.size, attributes.mtime}, sight->asked_at);
+      reads.Contents(place->path, *place->epoch, {attributes.size, attributes.mtime}, sight->asked_at);
   if (bytes == nullptr) {
     return nullptr;
   }
@@ -157,8 +159,34 @@ std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, Ino
   };
   auto file = std::make_unique<KnownFile>(KnownFile::Known{attributes, sight->asked_at, std::move(bytes)}, open_now,
                                           [inode] { return inode->last_change(); });
-  return MakeOpenFile(std::move(pin).value(), {std::move(file), attributes}, OpenFlags{.read = true}, sight->asked_at,
-                      place);
+  return MakeOpenFile(std::move(pin).value(), std::move(file), attributes, OpenFlags{.read = true}, sight->asked_at,
+                      *place);
+}
+
+std::optional<Filesystem::State::OpeningPlace> Filesystem::State::PlaceToOpen(InodeNo inode) {
+  const Result<RemotePath> path = inodes.PathOf(inode);
+  if (!path.ok()) {
+    return std::nullopt;
+  }
+  OpeningPlace place{.path = *path, .epoch = reads.epochs().Of(*path)};
+  // The file was at this path before its epoch was asked for, and is there afterwards.
+  const Result<RemotePath> path_now = inodes.PathOf(inode);
+  return path_now.ok() && *path_now == place.path ? std::optional(place) : std::nullopt;
+}
+
+std::shared_ptr<OpenFile> Filesystem::State::OpenJustClosed(InodeNo number) {
+  const std::shared_ptr<OpenFile> closed = just_closed.Find(number);
+  if (closed == nullptr || !closed->readable()) {
+    return nullptr;
+  }
+  Result<InodePin> pin = inodes.Pin(number);
+  const std::optional<Inode::Sight> sight = closed->inode().LastSeen(options.attribute_ttl);
+  const std::optional<OpeningPlace> place = PlaceToOpen(number);
+  if (!pin.ok() || !sight || !place || !closed->inode().MayBeRead(sight->attributes)) {
+    return nullptr;
+  }
+  return MakeOpenFile(std::move(pin).value(), closed->share_remote(), sight->attributes, OpenFlags{.read = true},
+                      sight->asked_at, *place);
 }
 
 void Filesystem::State::OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name) {
@@ -222,10 +250,38 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   } else {
     inode->Saw(asked_at, opened.attributes);
   }
-  const Attributes attributes = opened.attributes;
-  const auto file = state.MakeOpenFile(std::move(pin), std::move(opened), asked, asked_at, place);
-  return CreateReply{state.MakeEntry(*inode, attributes, 0), OpenReply{.handle = file->handle(), .keep_cache = false}};
+  if (asked.read) {
+    inode->OpenedForReading(opened.attributes);
+  }
+  const auto file =
+      state.MakeOpenFile(std::move(pin), std::move(opened.file), opened.attributes, asked, asked_at, place);
+  return CreateReply{state.MakeEntry(*inode, opened.attributes, 0), OpenReply{.handle = file->handle(), .keep_cache = false}};
 }
+
+Result<std::size_t> Filesystem::State::ReadBesideWrites(const OpContext& ctx, const OpenFile& file,
+                                                        std::uint64_t offset, std::span<std::byte> out) {
+  const InodeNo inode = file.inode().number();
+  const std::uint64_t pending_end = writes.PendingEnd(inode);
+  TRY(writes.DrainRange(ctx, inode, offset, out.size()));
+  std::size_t count = TRY(file.remote().Read(ctx, offset, out));
+  if (count < out.size() && pending_end > offset + count) {
+    // Not the end of the file but a hole before bytes that the server does not have yet.
+    TRY(writes.Drain(ctx, inode));
+    count = TRY(file.remote().Read(ctx, offset, out));
+  }
+  return count;
+}
+
+namespace {
+
+void NoteEnd(OpenFile& file, std::uint64_t offset, std::size_t asked, std::size_t count) {
+  // The kernel asks for nothing beyond the end that it knows.
+  if (count < asked || offset + count == file.reader()->version().version.size) {
+    file.ReadToEnd();
+  }
+}
+
+}  // namespace
 
 Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset,
                                      std::span<std::byte> out) {
@@ -234,18 +290,10 @@ Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, st
   if (!file->readable()) {
     return Error{Code::kBadHandle, "not open for reading", "fs.not-readable"};
   }
-  const InodeNo inode = file->inode().number();
-  if (State::Quiet(file->inode())) {
-    return file->reader()->Read(ctx, state.WhatIsKnown(file->inode()), offset, out);
-  }
-  const std::uint64_t pending_end = state.writes.PendingEnd(inode);
-  TRY(state.writes.DrainRange(ctx, inode, offset, out.size()));
-  std::size_t count = TRY(file->remote().Read(ctx, offset, out));
-  if (count < out.size() && pending_end > offset + count) {
-    // Not the end of the file but a hole before bytes that the server does not have yet.
-    TRY(state.writes.Drain(ctx, inode));
-    count = TRY(file->remote().Read(ctx, offset, out));
-  }
+  const std::size_t count =
+      TRY(State::Quiet(file->inode()) ? file->reader()->Read(ctx, state.WhatIsKnown(file->inode()), offset, out)
+                                      : state.ReadBesideWrites(ctx, *file, offset, out));
+  NoteEnd(*file, offset, out.size(), count);
   return count;
 }
 
@@ -255,7 +303,12 @@ std::optional<std::size_t> Filesystem::ReadFromMemory(FileHandle handle, std::ui
   if (file == nullptr || file->reader() == nullptr || !State::Quiet(file->inode())) {
     return std::nullopt;
   }
-  return file->reader()->ReadFromMemory(state_->WhatIsKnown(file->inode()), offset, out);
+  const std::optional<std::size_t> count =
+      file->reader()->ReadFromMemory(state_->WhatIsKnown(file->inode()), offset, out);
+  if (count) {
+    NoteEnd(*file, offset, out.size(), *count);
+  }
+  return count;
 }
 
 Status Filesystem::Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset,
@@ -298,8 +351,16 @@ Status Filesystem::Sync(const OpContext& ctx, FileHandle handle) {
 }
 
 void Filesystem::Release(FileHandle handle) {
-  if (state_->files.Remove(handle) != nullptr) {
-    state_->writes.Released(handle);
+  std::shared_ptr<OpenFile> file = state_->files.Remove(handle);
+  if (file == nullptr) {
+    return;
+  }
+  const bool just_written = file->writable() && !State::Quiet(file->inode()) && state_->writes.Clean(handle);
+  if (just_written && state_->options.just_closed_for.count() > 0) {
+    file->inode().Closed(file);
+    state_->just_closed.Keep(std::move(file));
+  } else {
+    state_->writes.Released(*file);
   }
 }
 

@@ -50,7 +50,7 @@ std::optional<Entry> Filesystem::State::EntryFromMemory(InodeNo parent, const Na
     inode.Saw(answer.asked_at, *answer.attributes);
   }
   const std::optional<Inode::Sight> sight =
-      age == Age::kAny ? inode.LastKnown() : inode.LastSeen(options.attribute_ttl);
+      age == Age::kAny ? inode.LastKnown() : inode.LastSeen(AttributeLifetime(inode));
   // A name that was taken away from here since the look into the listing must not come back through it.
   if (!sight || (answer.kind == Answer::Kind::kThere && listings.VersionOf(parent) != answer.version)) {
     inodes.Forget(inode.number(), 1);
@@ -109,7 +109,7 @@ std::optional<Inode::Sight> Filesystem::State::SightFromMemory(Inode& inode) {
   } else if (inode.number() != kRootInode && inode.AnyOpenFile(/*writable=*/false) == nullptr) {
     return std::nullopt;  // its name is gone, and nothing else leads to it
   }
-  return inode.LastSeen(options.attribute_ttl);
+  return inode.LastSeen(AttributeLifetime(inode));
 }
 
 std::optional<OpenDir::Snapshot> Filesystem::State::SnapshotFromMemory(InodeNo directory) {
@@ -186,6 +186,8 @@ void Filesystem::State::Gone(InodeNo parent, const Name& name) {
   listings.Changed(parent, name, std::nullopt, Clock::now());
   if (known.inode != nullptr && known.inode->is_directory()) {
     listings.Drop(known.inode->number());
+  } else if (known.inode != nullptr) {
+    just_closed.End(known.inode->number());
   }
   NoteNamesChanged(inodes, parent);
   inodes.Gone(parent, name);

@@ -6,12 +6,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "fs/attribute_view.h"
+#include "fs/closed_files.h"
 #include "fs/directory_cache.h"
 #include "fs/filesystem.h"
 #include "fs/handle_table.h"
@@ -83,8 +85,10 @@ struct Filesystem::State {
   // `asked_at`: when the attributes were, if not just now.
   Entry MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,
                   std::optional<TimePoint> asked_at = {}) const;
-  // How long something that was asked for then may still be shown.
-  std::chrono::milliseconds TtlOf(TimePoint asked_at) const;
+  // How old the attributes of the file may be when they are shown, and for how long those may be that were asked for
+  // then.
+  std::chrono::milliseconds AttributeLifetime(const Inode& inode) const;
+  std::chrono::milliseconds TtlOf(const Inode& inode, TimePoint asked_at) const;
   AttributesReply MakeReply(const Inode& inode, const Look& look) const;
 
   // Where a file is opened, its epoch before that, and whether the server was asked.
@@ -93,19 +97,27 @@ struct Filesystem::State {
     std::optional<PathEpochs::Epoch> epoch;
     bool on_server = true;
   };
-  // Makes `opened` readable through the cache, when `flags` allow reading.
-  std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, OpenedFile opened, const OpenFlags& flags, TimePoint asked_at,
-                                         const OpeningPlace& place);
+  // Makes `file` readable through the cache, when `flags` allow reading. It showed `attributes` when it was asked after
+  // `asked_at`.
+  std::shared_ptr<OpenFile> MakeOpenFile(InodePin pin, std::shared_ptr<RemoteFile> file, const Attributes& attributes,
+                                         const OpenFlags& flags, TimePoint asked_at, const OpeningPlace& place);
   static OpenReply ReplyOf(const OpenFile& file);
   // Opens for reading without asking the server, when memory or disk have all of the file and the server is known to
   // let it be read; else null. Waits only for a fetch of the file that is on its way. 0 RT
   std::shared_ptr<OpenFile> OpenKnown(const OpContext& ctx, InodeNo inode);
+  // The same through the handle of a file that was written here and closed a moment ago. 0 RT
+  std::shared_ptr<OpenFile> OpenJustClosed(InodeNo inode);
+  // The path of the inode as it was and is for as long as its epoch counts; nothing while it changes.
+  std::optional<OpeningPlace> PlaceToOpen(InodeNo inode);
   // A name is about to be taken from the file from here: open files that the server does not know of are opened there
   // now, since they could not be later. 0 RT when there are none.
   void OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name);
   FileReader::Known WhatIsKnown(const Inode& inode) const;
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);
+  // Past the cache: the server's bytes, once it has what was written here into the range.
+  Result<std::size_t> ReadBesideWrites(const OpContext& ctx, const OpenFile& file, std::uint64_t offset,
+                                       std::span<std::byte> out);
   // The answer to a lookup by what listings tell; inode 0: there is nothing. Counts a lookup. Nothing where memory
   // cannot tell. With Age::kAny what was once known to be there is told, however old.
   std::optional<Entry> EntryFromMemory(InodeNo parent, const Name& name, DirectoryCache::Age age);
@@ -135,9 +147,14 @@ struct Filesystem::State {
     return outcome;
   }
   AttributesReply ReplyOf(const Inode& inode, const Inode::Sight& sight) const;
-  // A change of a file that is open for writing travels with its writes: the answer to the program, 0 RT. Nothing when
-  // this change must be made, and answered for, by itself.
-  std::optional<AttributesReply> PromiseChange(Inode& inode, const SetAttributesRequest& request);
+  // A change of a file that is open for writing travels with its writes: the answer to the program, 0 RT. So do times
+  // that are set the moment after it was closed; mode and owner take them along, 1 RT. Nothing when this change must be
+  // made by itself.
+  Result<std::optional<AttributesReply>> PromiseChange(const OpContext& ctx, Inode& inode,
+                                                       const SetAttributesRequest& request);
+
+  // The file was renamed: what was changed of it since it was closed is done, and it is closed on the server, too.
+  Status EndJustClosed(const OpContext& ctx, const OpenFile& file);
 
   // The times of the file are to be set from here: what was read of it may look like another version, and the other
   // way round. Until this is dropped, nobody takes one for the other; nor afterwards.
@@ -182,6 +199,7 @@ struct Filesystem::State {
   ReadOrder lookup_order{ReadOrder::Kinds::kAll, 256};        // of names that memory does not know
   TreeOrder tree_order;                                       // of directories in which files are opened
   WriteBuffer writes;                                         // its threads use the rest
+  ClosedFiles just_closed;                                    // and so does its thread
   std::jthread refresher;                                     // it uses the rest, too
   ListingAhead ahead;                                         // and so do its threads
   SmallFilesAhead small_files;

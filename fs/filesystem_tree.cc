@@ -139,6 +139,13 @@ Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::st
   return state.Surely(parent, std::move(removed));
 }
 
+Status Filesystem::State::EndJustClosed(const OpContext& ctx, const OpenFile& file) {
+  // Most likely the last that the program does to the file, and its last chance to hear that a change has failed.
+  const Status changed = writes.Flush(ctx, file);
+  just_closed.End(file.inode().number());
+  return changed;
+}
+
 Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view name, InodeNo new_parent,
                           std::string_view new_name, RenameMode mode) {
   State& state = *state_;
@@ -159,6 +166,11 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       }
       const auto change = state.reads.epochs().Begin({from_directory / from, to_directory / to},
                                                      directory ? PathEpochs::Kind::kTree : PathEpochs::Kind::kFile);
+      const std::shared_ptr<OpenFile> just_closed =
+          moving.inode != nullptr ? state.just_closed.Find(moving.inode->number()) : nullptr;
+      if (just_closed != nullptr) {
+        state.writes.Hurry(moving.inode->number());
+      }
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
       if (!renamed.ok() && renamed.error().fate == Fate::kUnknown) {
         state.reads.epochs().LeaveInDoubt(change);
@@ -171,7 +183,7 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
         state.ahead.DirectoryMoves();
       }
       if (renamed.ok()) {
-        return renamed;
+        return just_closed != nullptr ? state.EndJustClosed(ctx, *just_closed) : renamed;
       }
     }
     state.NamesInDoubt(parent, renamed.error());

@@ -214,6 +214,13 @@ void Inode::Opened(const std::shared_ptr<OpenFile>& file) {
   open_files_.push_back(file);
 }
 
+void Inode::Closed(const std::shared_ptr<OpenFile>& file) {
+  MutexLock lock(mutex_);
+  std::erase_if(open_files_, [&file](const std::weak_ptr<OpenFile>& open) {
+    return !open.owner_before(file) && !file.owner_before(open);
+  });
+}
+
 std::vector<std::shared_ptr<OpenFile>> Inode::OpenFiles() const {
   // Given back only after the lock: the last share closes the file, and that gives up a pin on this inode.
   std::vector<std::shared_ptr<OpenFile>> open;
@@ -234,6 +241,10 @@ std::shared_ptr<OpenFile> Inode::AnyOpenFile(bool writable) const {
     }
   }
   return nullptr;
+}
+
+bool Inode::Followed() const {
+  return std::ranges::any_of(OpenFiles(), [](const std::shared_ptr<OpenFile>& file) { return file->followed(); });
 }
 
 }  // namespace bt

@@ -104,9 +104,12 @@ class Inode {
   std::optional<std::uint64_t> shown_link_size() const;
 
   void Opened(const std::shared_ptr<OpenFile>& file);
+  void Closed(const std::shared_ptr<OpenFile>& file);
   std::vector<std::shared_ptr<OpenFile>> OpenFiles() const;
   // Any open file of this inode, to reach it by handle when its name is gone. Null when there is none.
   std::shared_ptr<OpenFile> AnyOpenFile(bool writable) const;
+  // Whether a program waits for what is appended to the file (OpenFile::followed).
+  bool Followed() const;
 
  private:
   // False when what is known can no longer be built on.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -32,6 +33,7 @@ class OpenFile {
   Inode& inode() const { return *pin_.inode(); }
   const std::shared_ptr<Inode>& share_inode() const { return pin_.share(); }
   RemoteFile& remote() const { return *remote_; }
+  const std::shared_ptr<RemoteFile>& share_remote() const { return remote_; }
   FileReader* reader() const { return reader_.get(); }
   bool readable() const { return flags_.read; }
   bool writable() const { return flags_.write; }
@@ -42,13 +44,27 @@ class OpenFile {
   bool closing() const { return closing_.load(); }
   void SetClosing(bool closing) { closing_.store(closing); }
 
+  // Whether nobody is left to collect errors, for ever.
+  bool released() const { return released_.load(); }
+  void SetReleased() { released_.store(true); }
+
+  // A program has read to the end of the file, and has kept it open since for longer than a program takes that only
+  // reads it: it follows what is appended.
+  bool followed() const { return read_to_end_.load() && Clock::now() - opened_at_ >= kReadingTime; }
+  void ReadToEnd() { read_to_end_.store(true); }
+
  private:
+  static constexpr std::chrono::milliseconds kReadingTime{500};
+
   const FileHandle handle_;
   const InodePin pin_;
   const std::shared_ptr<RemoteFile> remote_;
   const OpenFlags flags_;
   const std::shared_ptr<FileReader> reader_;
+  const TimePoint opened_at_ = Clock::now();
   std::atomic<bool> closing_{false};
+  std::atomic<bool> released_{false};
+  std::atomic<bool> read_to_end_{false};
 };
 
 }  // namespace bt

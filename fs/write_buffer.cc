@@ -53,13 +53,15 @@ Status WriteBuffer::Write(const OpContext& ctx, const std::shared_ptr<OpenFile>&
 WriteBuffer::Chunk& WriteBuffer::AddChunk(const std::shared_ptr<OpenFile>& file, Chunk chunk) {
   const InodeNo inode = file->inode().number();
   chunk.serial = next_serial_++;
-  chunk.accepted_at = Clock::now();
+  chunk.send_at = Clock::now() + kGather;
   PendingFile& pending = pending_[inode];
   if (pending.chunks.empty()) {
     turns_.push_back(inode);
   }
   ++chunks_;
-  ++handles_[file->handle()].chunks;
+  HandleWrites& writes = handles_[file->handle()];
+  ++writes.chunks;
+  writes.released = file->released();
   return pending.chunks.emplace_back(std::move(chunk));
 }
 
@@ -73,6 +75,9 @@ void WriteBuffer::Change(const std::shared_ptr<OpenFile>& file, const AttributeC
       joins ? pending.chunks.back() : AddChunk(file, Chunk{.file = file, .handle = file->handle(), .writes = 0});
   Merge(change, chunk.change);
   ++chunk.changes;
+  if (file->closing()) {
+    chunk.send_at = Clock::now() + kGatherChanges;
+  }
   if (until_done != nullptr) {
     chunk.until_done.push_back(std::move(until_done));
   }
@@ -140,11 +145,21 @@ Status WriteBuffer::FlushAll(const OpContext& ctx) {
   return {};
 }
 
-void WriteBuffer::Released(FileHandle handle) {
+void WriteBuffer::Hurry(InodeNo inode) {
+  MutexLock lock(mutex_);
+  const auto found = pending_.find(inode);
+  if (found != pending_.end() && !found->second.chunks.empty()) {
+    found->second.chunks.back().send_at = TimePoint::min();
+    work_.NotifyOne();
+  }
+}
+
+void WriteBuffer::Released(OpenFile& file) {
   std::optional<Error> lost;
   {
     MutexLock lock(mutex_);
-    const auto found = handles_.find(handle);
+    file.SetReleased();
+    const auto found = handles_.find(file.handle());
     if (found == handles_.end()) {
       return;
     }

@@ -8,7 +8,8 @@
 // for it (close, fsync, truncate, a read of the range) or it is 100 ms old.
 //
 // Changes: chmod, chown and utimens of a file that is being written travel behind its last chunk, in the same request
-// to the RemoteFile. Times come after every write that was accepted before them, and before every later one.
+// to the RemoteFile. Times come after every write that was accepted before them, and before every later one. Of a file
+// that was closed a moment ago (fs/closed_files.h) they wait for others of their kind, but not for long.
 //
 // Errors belong to the handle that wrote: the first is reported once, by its next Write or Flush. One that nobody is
 // left to collect is logged as lost and counted.
@@ -70,8 +71,10 @@ class WriteBuffer {
   Status DrainRange(const OpContext& ctx, InodeNo inode, std::uint64_t offset, std::uint64_t length);
   // Every write of the mount; the first error that nobody has collected.
   Status FlushAll(const OpContext& ctx);
-  // The kernel closed the handle: errors that come from now on are lost ones.
-  void Released(FileHandle handle);
+  // Sends the changes of the inode that are held for company.
+  void Hurry(InodeNo inode);
+  // Nobody will ask for errors of the handle any more: those that come from now on are lost ones.
+  void Released(OpenFile& file);
 
   bool HasChanges(InodeNo inode) const;
   // One past the last byte of the inode's unacknowledged writes; 0 when there are none.
@@ -86,6 +89,7 @@ class WriteBuffer {
   // times are one request when it is closed.
   static constexpr std::uint64_t kWorthSending = 256 * 1024;
   static constexpr std::chrono::milliseconds kGather{100};
+  static constexpr std::chrono::milliseconds kGatherChanges{10};
 
   struct Chunk {
     std::shared_ptr<OpenFile> file;  // belongs to the sending thread while on its way
@@ -98,7 +102,7 @@ class WriteBuffer {
     unsigned writes = 1;             // of programs, joined here
     unsigned changes = 0;            // the same
     std::vector<std::shared_ptr<const void>> until_done{};
-    TimePoint accepted_at{};
+    TimePoint send_at{};  // at the latest; joined by others before
     bool on_its_way = false;
 
     std::uint64_t end() const { return offset + bytes.size(); }

@@ -64,8 +64,8 @@ std::optional<WriteBuffer::Chunks::iterator> WriteBuffer::Sendable(PendingFile& 
       continue;
     }
     const bool may_grow = std::next(chunk) == chunks.end() && chunk->bytes.size() < kWorthSending;
-    if (may_grow && pending.waiters == 0 && waiting_for_all_ == 0 && now < chunk->accepted_at + kGather) {
-      due = std::min(due, chunk->accepted_at + kGather);
+    if (may_grow && pending.waiters == 0 && waiting_for_all_ == 0 && now < chunk->send_at) {
+      due = std::min(due, chunk->send_at);
       continue;
     }
     return chunk;

@@ -152,9 +152,26 @@ void Caching::FollowALog(int lines) {
     appended += line.size();
   }
   Run("kill $(cat $D/pid); cmp $D/seen $S/log");
+  // Not asserted: tail(1) itself looks once a second.
   std::cout << fmt::format("{} lines, each seen after at most {} ms; {} bytes appended, {} on the wire\n", lines,
                            worst.count(), appended, wire);
   EXPECT_LE(wire, 3 * appended + static_cast<std::uint64_t>(lines) * 65536);
+}
+
+TEST_F(Caching, WhoFollowsAFileIsToldItsSizeOfNow) {
+  Python(R"(
+put(S + '/log', b'begin ')
+f = open(M + '/log', 'rb', buffering=0)
+assert f.read(100) == b'begin '
+time.sleep(0.6)  # longer than who only reads it has it open
+text = b'begin '
+for i in range(20):
+    text += b'%d ' % i * i
+    put(S + '/log', text)
+    time.sleep(0.15)  # a tenth of what others are told what they were told before
+    assert os.fstat(f.fileno()).st_size == len(text), i
+    f.seek(0); assert f.read() == text, i
+)");
 }
 
 TEST_F(Caching, AFollowedLogCostsItsNewBytes) { FollowALog(15); }

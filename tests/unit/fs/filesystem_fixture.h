@@ -96,6 +96,7 @@ class FilesystemTest : public ::testing::Test {
     options_.gid = 1000;
     options_.attribute_ttl = std::chrono::hours(1);  // no test depends on how fast it runs
     options_.listing_threads = 0;                    // nor on what is asked for in the background
+    options_.just_closed_for = std::chrono::milliseconds(0);
     remote_.MakeDirs("/node");
   }
 

@@ -150,6 +150,129 @@ TEST_F(PromisedChanges, SmallWritesWaitForCompanyButNotForLong) {
   EXPECT_EQ(remote_.ReadFile("/node/f"), std::string(50, 'x'));
 }
 
+// What is done to a file right after it was closed.
+class AfterClosing : public PromisedChanges {
+ protected:
+  AfterClosing() { options_.just_closed_for = std::chrono::hours(1); }
+
+  InodeNo CloseFile(std::string_view name, int flags = O_RDWR) {
+    const CreateReply made = CreateFile(name, flags);
+    EXPECT_TRUE(WriteText(made.open.handle, 0, "text").ok());
+    EXPECT_TRUE(fs().Flush(Soon(), made.open.handle).ok());
+    fs().Release(made.open.handle);
+    script().ForgetCalls();
+    return made.entry.inode;
+  }
+  Status RenameIt(std::string_view from, std::string_view to) {
+    return fs().Rename(Soon(), kRootInode, from, kRootInode, to, RenameMode::kReplace);
+  }
+  void AwaitNoOpenFile() {
+    while (remote_.open_files() > 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+};
+
+TEST_F(AfterClosing, TimesTravelWithTheMode) {
+  const InodeNo file = CloseFile("f");
+  EXPECT_EQ(Change(file, Utimens(12345, 678)).st_mtim.tv_sec, 12345);
+  EXPECT_EQ(Change(file, Chmod(0600)).st_mode & 07777U, 0600U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mode & 07777U, 0600U);
+  EXPECT_EQ(remote_.AttributesOf("/node/f").mtime, 12345);
+  ASSERT_TRUE(RenameIt("f", "g").ok());
+  EXPECT_EQ(script().count(FakeOp::kSetAttributes), 0U);
+  EXPECT_LE(script().count(FakeOp::kFileSetAttributes), 2U);  // one, unless this machine stood still in between
+  EXPECT_EQ(Look("g")->attributes.st_mtim.tv_nsec, 678);
+  AwaitNoOpenFile();
+}
+
+TEST_F(AfterClosing, TimesTravelBesideTheRenaming) {
+  const InodeNo file = CloseFile("f");
+  script().Hold(FakeOp::kFileSetAttributes);
+  Change(file, Utimens(12345));
+  ASSERT_TRUE(script().WaitUntilHeld(FakeOp::kFileSetAttributes, 1));
+  std::jthread renamer([&] { EXPECT_TRUE(RenameIt("f", "g").ok()); });
+  while (!remote_.Exists("/node/g")) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  script().Release(FakeOp::kFileSetAttributes);
+  renamer.join();
+  EXPECT_EQ(remote_.AttributesOf("/node/g").mtime, 12345);
+}
+
+TEST_F(AfterClosing, RenamingTellsThatAChangeWasRefused) {
+  const InodeNo file = CloseFile("f");
+  script().OnNextCall(FakeOp::kFileSetAttributes, Fault::NotDone(kRefused));
+  Change(file, Utimens(12345));
+  const Status renamed = RenameIt("f", "g");
+  ASSERT_FALSE(renamed.ok());
+  EXPECT_EQ(renamed.error().code, Code::kNotPermitted);
+  EXPECT_EQ(fs().lost_writes(), 0U);
+  EXPECT_EQ(Look("g")->attributes.st_mtim.tv_sec, FakeRemoteFs::kStartTime);
+}
+
+TEST_F(AfterClosing, AModeThatIsRefusedIsAnErrorOfItsOwn) {
+  const InodeNo file = CloseFile("f");
+  script().OnNextCall(FakeOp::kFileSetAttributes, Fault::NotDone(kRefused));
+  EXPECT_EQ(CodeOf(fs().SetAttributes(Soon(), file, Chmod(0600), std::nullopt)), Code::kNotPermitted);
+  EXPECT_EQ(Attributes(file).st_mode & 07777U, 0644U);
+  EXPECT_TRUE(RenameIt("f", "g").ok());
+}
+
+TEST_F(AfterClosing, AChangeThatWasRefusedIsCountedWhenNobodyRenames) {
+  options_.just_closed_for = std::chrono::milliseconds(20);
+  const InodeNo file = CloseFile("f");
+  script().OnNextCall(FakeOp::kFileSetAttributes, Fault::NotDone(kRefused));
+  script().OnNextCall(FakeOp::kSetAttributes, Fault::NotDone(kRefused));
+  if (fs().SetAttributes(Soon(), file, Utimens(12345), std::nullopt).ok()) {  // in time
+    while (fs().lost_writes() == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(Attributes(file).st_mtim.tv_sec, FakeRemoteFs::kStartTime);
+  }
+}
+
+TEST_F(AfterClosing, OpeningItAgainForReadingCostsNothing) {
+  const InodeNo file = CloseFile("f");
+  const Result<OpenReply> again = fs().Open(Soon(), file, O_RDONLY);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(script().total(), 0U);
+  EXPECT_EQ(ReadText(again->handle), "text");
+  // The handle goes on when the moment is over.
+  ASSERT_TRUE(fs().Unlink(Soon(), kRootInode, "f").ok());
+  EXPECT_EQ(ReadText(again->handle), "text");
+  fs().Release(again->handle);
+  AwaitNoOpenFile();
+}
+
+TEST_F(AfterClosing, OpeningItForMoreThanItWasOpenForAsksTheServer) {
+  const InodeNo only_written = CloseFile("w", O_WRONLY);
+  ASSERT_TRUE(fs().Open(Soon(), only_written, O_RDONLY).ok());
+  EXPECT_EQ(script().count(FakeOp::kOpen), 1U);
+  const InodeNo other_mode = CloseFile("m");
+  Change(other_mode, Chmod(0200));  // which may not let it be read
+  ASSERT_TRUE(fs().Open(Soon(), other_mode, O_RDONLY).ok());
+  EXPECT_EQ(script().count(FakeOp::kOpen), 1U);
+  ASSERT_TRUE(fs().Open(Soon(), other_mode, O_RDWR).ok());
+  EXPECT_EQ(script().count(FakeOp::kOpen), 2U);
+}
+
+TEST_F(AfterClosing, NoMoreThanAFewStayOpen) {
+  for (int i = 0; i < 200; ++i) {
+    CloseFile("f" + std::to_string(i));
+  }
+  EXPECT_LE(remote_.open_files(), 64U);
+  Remount();
+  EXPECT_EQ(remote_.open_files(), 0U);
+}
+
+TEST_F(AfterClosing, AFileThatOthersTookAwayIsGone) {
+  AskTheServer();
+  CloseFile("f");
+  remote_.Remove("/node/f");
+  EXPECT_EQ(CodeOf(Look("f")), Code::kNotFound);
+}
+
 TEST_F(PromisedChanges, NanosecondsGoWithTheNameAndEndWithTheNextWrite) {
   CreateReply made = CreateFile("a");
   ASSERT_TRUE(fs().Flush(Soon(), made.open.handle).ok());
