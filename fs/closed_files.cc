@@ -41,8 +41,8 @@ void ClosedFiles::Keep(std::shared_ptr<OpenFile> file) {
 
 std::shared_ptr<OpenFile> ClosedFiles::Find(InodeNo inode) const {
   MutexLock lock(mutex_);
-  const auto found = std::ranges::find_if(
-      kept_.rbegin(), kept_.rend(), [inode](const Kept& kept) { return kept.file->inode().number() == inode; });
+  const auto found = std::ranges::find_if(kept_.rbegin(), kept_.rend(),
+                                          [inode](const Kept& kept) { return kept.file->inode().number() == inode; });
   return found == kept_.rend() ? nullptr : found->file;
 }
 

@@ -1,7 +1,7 @@
 // Files that were written here and closed a moment ago. Programs that copy a file close it, and then set its times and
-// its mode by name, open it once more, and rename it: rsync, tar, git. For the moment in which that happens the server's
-// handle stays open: times wait for the mode and travel with it (WriteBuffer::Change), and opening the file again costs
-// nothing.
+// its mode by name, open it once more, and rename it: rsync, tar, git. For the moment in which that happens the
+// server's handle stays open: times wait for the mode and travel with it (WriteBuffer::Change), and opening the file
+// again costs nothing.
 //
 // The moment is short, since the server's system lets nobody execute a file that is open for writing.
 //

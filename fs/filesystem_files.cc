@@ -121,8 +121,8 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   if (wanted.read) {
     opened_inode->OpenedForReading(opened.attributes);
   }
-  return State::ReplyOf(*state.MakeOpenFile(std::move(pin), std::move(opened.file), opened.attributes, wanted, asked_at,
-                                            place));
+  return State::ReplyOf(
+      *state.MakeOpenFile(std::move(pin), std::move(opened.file), opened.attributes, wanted, asked_at, place));
 }
 
 std::shared_ptr<OpenFile> Filesystem::State::OpenKnown(const OpContext& ctx, InodeNo number) {
@@ -255,7 +255,8 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
   }
   const auto file =
       state.MakeOpenFile(std::move(pin), std::move(opened.file), opened.attributes, asked, asked_at, place);
-  return CreateReply{state.MakeEntry(*inode, opened.attributes, 0), OpenReply{.handle = file->handle(), .keep_cache = false}};
+  return CreateReply{state.MakeEntry(*inode, opened.attributes, 0),
+                     OpenReply{.handle = file->handle(), .keep_cache = false}};
 }
 
 Result<std::size_t> Filesystem::State::ReadBesideWrites(const OpContext& ctx, const OpenFile& file,
