@@ -28,7 +28,7 @@ std::vector<TreeOrder::Next> TreeOrder::Used(InodeNo directory, TimePoint now) {
     way_.last = directory;
     told = told_.contains(directory);
   }
-  const bool goes_on = now - before.at < kMemory && (told || Near(before.last, directory));
+  const bool goes_on = now < before.at + kMemory && (told || Near(before.last, directory));
   const unsigned run = goes_on ? before.run + 1 : 0;
   const bool by_name = run == 0 || ByName(before.last, directory, before.by_name);
   std::vector<Next> next;

@@ -35,10 +35,8 @@ class ServerClock {
   // Looks at a time that the server has surely reached, in one round trip. Elsewhere than on Linux, and when the
   // context ends before the answer, nothing is learnt.
   void Ask(const OpContext& ctx, RemoteFs& fs);
-  bool known() const {
-    MutexLock lock(mutex_);
-    return known_.has_value();
-  }
+  // The server showed these attributes of something in /proc that belongs to its own process, which is new.
+  void SawProcess(const Attributes& attributes);
 
   // Whether a write at `now` or later is bound to show as another mtime than `mtime`.
   bool Settled(std::int64_t mtime, TimePoint now) const {

@@ -21,9 +21,12 @@ constexpr std::size_t kStartedField = 19;
 
 Error NotAProcess() { return Error{Code::kInvalid, "this is no /proc/PID/stat", "server-process.stat"}; }
 
-Result<ProcessSight> ReadStat(const OpContext& ctx, RemoteFs& fs, std::string_view who) {
+Result<ProcessSight> ReadStat(const OpContext& ctx, RemoteFs& fs, std::string_view who, ServerClock* clock) {
   const RemotePath path = TRY(RemotePath::Parse(fmt::format("/proc/{}/stat", who)));
   const OpenedFile opened = TRY(fs.Open(ctx, path, OpenFlags{.read = true}, 0));
+  if (clock != nullptr) {
+    clock->SawProcess(opened.attributes);
+  }
   std::array<std::byte, 1024> bytes{};
   const std::size_t got = TRY(opened.file->Read(ctx, 0, bytes));
   return ParseProcessStat({reinterpret_cast<const char*>(bytes.data()), got});
@@ -90,12 +93,12 @@ Result<ProcessSight> ParseProcessStat(std::string_view line) {
   return sight;
 }
 
-Result<ServerProcess> FindServerProcess(const OpContext& ctx, RemoteFs& fs) {
-  return TRY(ReadStat(ctx, fs, "self")).process;
+Result<ServerProcess> FindServerProcess(const OpContext& ctx, RemoteFs& fs, ServerClock* clock) {
+  return TRY(ReadStat(ctx, fs, "self", clock)).process;
 }
 
 Result<ProcessTrace> LookFor(const OpContext& ctx, RemoteFs& fs, const ServerProcess& process) {
-  auto sight = ReadStat(ctx, fs, std::to_string(process.pid));
+  auto sight = ReadStat(ctx, fs, std::to_string(process.pid), nullptr);
   if (!sight) {
     // It may end between the opening of the file and its reading (ESRCH), which SFTP calls a failure.
     if (sight.error().code == Code::kNotFound) {

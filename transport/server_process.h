@@ -15,6 +15,7 @@
 #include "transport/base/op_context.h"
 #include "transport/base/result.h"
 #include "transport/remote_fs.h"
+#include "transport/server_clock.h"
 
 namespace bt {
 
@@ -39,8 +40,9 @@ struct ProcessSight {
 // One line of /proc/PID/stat. kInvalid when it is something else.
 Result<ProcessSight> ParseProcessStat(std::string_view line);
 
-// The process that answers on `fs`. Fails where the server has no /proc that it shows.
-Result<ServerProcess> FindServerProcess(const OpContext& ctx, RemoteFs& fs);
+// The process that answers on `fs`. Fails where the server has no /proc that it shows. `clock` learns what time it is
+// there, after the first of 2 RT.
+Result<ServerProcess> FindServerProcess(const OpContext& ctx, RemoteFs& fs, ServerClock* clock = nullptr);
 
 // What has become of a process, seen through `fs`.
 Result<ProcessTrace> LookFor(const OpContext& ctx, RemoteFs& fs, const ServerProcess& process);

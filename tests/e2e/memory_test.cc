@@ -33,6 +33,7 @@ void MakeTree(const fs::path& directory, int depth, int width, int files) {
 
 class MetadataMemory : public MountedWorkspace {
  protected:
+  void SeeWhatOthersDo(int rounds);
   std::uint64_t Requests(const std::string& name) {
     const auto counted = service().counters().sftp.requests;
     const auto found = counted.find(name);
@@ -108,15 +109,17 @@ TEST_F(MetadataMemory, AnOpenFileBelowARenamedDirectoryGoesOn) {
   EXPECT_EQ(done.exit_code, 0) << done.all();
 }
 
-TEST_F(MetadataMemory, WhatOthersDoIsSeenSoonWhileThousandsOfEntriesAreCached) {
+void MetadataMemory::SeeWhatOthersDo(int rounds) {
   MakeTree(server() / "many", 0, 0, 5000);
   MakeTree(server() / "some", 2, 5, 2);
   service().SetRtt(milliseconds(20));
   ASSERT_EQ(Shell("ls -lR $M > /dev/null").exit_code, 0);
+  constexpr milliseconds kPromised(1200);
   milliseconds worst(0);
+  int late = 0;
   struct stat found {};
-  for (int i = 0; i < 4; ++i) {
-    const fs::path name = fmt::format("some/dir-{}/by-the-job", i);
+  for (int i = 0; i < rounds; ++i) {
+    const fs::path name = fmt::format("some/dir-{}/by-the-job", i % 4);
     EXPECT_EQ(Lstat(mount() / name, found), ENOENT);
     WriteFile(server() / name, "1");
     const auto made = Until([&] { return Lstat(mount() / name, found) == 0; });
@@ -127,13 +130,22 @@ TEST_F(MetadataMemory, WhatOthersDoIsSeenSoonWhileThousandsOfEntriesAreCached) {
     const fs::path big = fmt::format("many/by-the-job-{}", i);
     WriteFile(server() / big, "1");
     const auto among_many = Until([&] { return Lstat(mount() / big, found) == 0; });
-    std::cout << fmt::format("made after {} ms, changed {} ms, removed {} ms, made among 5,000 {} ms\n", made.count(),
-                             changed.count(), removed.count(), among_many.count());
-    worst = std::max({worst, made, changed, removed, among_many});
+    for (const auto seen : {made, changed, removed, among_many}) {
+      worst = std::max(worst, seen);
+      late += seen > kPromised ? 1 : 0;
+    }
   }
-  EXPECT_LE(worst, milliseconds(3000));  // 1.2 s are promised; a busy machine is given more
+  std::cout << fmt::format("{} changes by others, seen after at most {} ms, {} of them after more than {} ms\n",
+                           4 * rounds, worst.count(), late, kPromised.count());
+  EXPECT_LE(worst, milliseconds(3000));  // a busy machine is given more than what is promised
   service().SetRtt(milliseconds(0));
 }
+
+TEST_F(MetadataMemory, WhatOthersDoIsSeenSoonWhileThousandsOfEntriesAreCached) { SeeWhatOthersDo(4); }
+
+using SoakMetadataMemory = MetadataMemory;
+
+TEST_F(SoakMetadataMemory, WhatOthersDoIsSeenSoonWhileThousandsOfEntriesAreCached) { SeeWhatOthersDo(50); }
 
 TEST_F(MetadataMemory, NobodyAsksTheServerAnythingWhenNobodyUsesTheMount) {
   MakeTree(server() / "tree", 2, 4, 5);

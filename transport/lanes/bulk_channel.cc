@@ -4,9 +4,8 @@
 
 namespace bt::lanes {
 
-BulkChannel::BulkChannel(std::shared_ptr<RemoteFs> fs, std::optional<ServerProcess> server, std::uint64_t number,
-                         bool first)
-    : fs_(std::move(fs)), server_(std::move(server)), number_(number), first_(first), last_used_(Clock::now()) {}
+BulkChannel::BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first)
+    : fs_(std::move(fs)), number_(number), first_(first), last_used_(Clock::now()) {}
 
 BulkChannel::Use::~Use() {
   if (channel_ != nullptr) {
@@ -28,6 +27,22 @@ std::optional<BulkChannel::Use> BulkChannel::Begin(std::size_t bytes) {
     busy_since_ = last_used_;
   }
   return std::optional<Use>(std::in_place, shared_from_this(), bytes);
+}
+
+void BulkChannel::Identify(std::optional<ServerProcess> server) {
+  MutexLock lock(mutex_);
+  server_ = std::move(server);
+  identified_ = true;
+}
+
+bool BulkChannel::identified() const {
+  MutexLock lock(mutex_);
+  return identified_;
+}
+
+std::optional<ServerProcess> BulkChannel::server() const {
+  MutexLock lock(mutex_);
+  return server_;
 }
 
 void BulkChannel::NoteWrite() {

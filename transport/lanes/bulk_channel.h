@@ -20,8 +20,7 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
  public:
   // `number` tells channels apart for the life of the pool. `first` is the first channel of its lane: reads use only
   // these, since one channel can fill a connection downwards.
-  // `server`: the process that executes what is sent on it, when known.
-  BulkChannel(std::shared_ptr<RemoteFs> fs, std::optional<ServerProcess> server, std::uint64_t number, bool first);
+  BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first);
   BulkChannel(const BulkChannel&) = delete;
   BulkChannel& operator=(const BulkChannel&) = delete;
 
@@ -45,12 +44,17 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   // Nothing once the channel is closed.
   std::optional<Use> Begin(std::size_t bytes);
 
+  // The process that executes what is sent on the channel, or that there is no knowing it. Until then nothing may be
+  // written: who is to be waited for when the connection is lost must be known before.
+  void Identify(std::optional<ServerProcess> server);
+  bool identified() const;
+  std::optional<ServerProcess> server() const;
+
   // Before a write is sent, and when its answer will never come: as long as one is without an answer, and for good when
   // that was lost, the server may have something left to write.
   void NoteWrite();
   void NoteLostWrite();
   bool may_still_write() const;
-  const std::optional<ServerProcess>& server() const { return server_; }
 
   std::uint64_t number() const { return number_; }
   bool first() const { return first_; }
@@ -75,11 +79,12 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   using Handles = std::unordered_map<const void*, std::shared_ptr<RemoteFile>>;
 
   const std::shared_ptr<RemoteFs> fs_;
-  const std::optional<ServerProcess> server_;
   const std::uint64_t number_;
   const bool first_;
 
   mutable Mutex mutex_;
+  std::optional<ServerProcess> server_ GUARDED_BY(mutex_);
+  bool identified_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
   bool written_ GUARDED_BY(mutex_) = false;
   bool write_lost_ GUARDED_BY(mutex_) = false;

@@ -56,7 +56,7 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
 
 LaneFile::~LaneFile() {
   growth_->OnClose();
-  const auto channels = pool_->Channels(LanePool::For::kWriting);
+  const auto channels = pool_->Channels(LanePool::For::kClosing);
   for (const auto& stripe : {reading_, writing_}) {
     if (stripe != nullptr) {
       stripe->Close(channels);

@@ -73,7 +73,8 @@ std::vector<std::shared_ptr<BulkChannel>> LanePool::Channels(For what) const {
   MutexLock lock(mutex_);
   for (const Lane& lane : lanes_) {
     for (const auto& channel : lane.channels) {
-      if ((what == For::kWriting || channel->first()) && !channel->closed()) {
+      const bool suits = what == For::kClosing || (what == For::kReading ? channel->first() : channel->identified());
+      if (suits && !channel->closed()) {
         open.push_back(channel);
       }
     }
@@ -287,31 +288,16 @@ void LanePool::Refused(const Error& why) {
 // The lane is at work from its first channel on.
 LanePool::Lane LanePool::OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection) {
   std::shared_ptr<RemoteFs> server(connection, &connection->fs());
-  if (!clock_.known()) {
-    clock_.Ask(ctx, *server);
-  }
   Lane lane{std::move(connection), {}};
   for (;;) {
-    // Asked before the first write: who is to be waited for when this connection is lost.
-    auto process = FindServerProcess(ctx, *server);
     {
       MutexLock lock(mutex_);
-      lane.channels.push_back(std::make_shared<BulkChannel>(
-          std::move(server), process ? std::optional(std::move(process).value()) : std::nullopt, next_channel_++,
-          lane.channels.empty()));
-      std::erase_if(channels_, [](const auto& known) { return known->closed() && !known->may_still_write(); });
-      channels_.push_back(lane.channels.back());
-      const auto published = std::find_if(lanes_.begin(), lanes_.end(),
-                                          [&lane](const Lane& other) { return other.connection == lane.connection; });
-      if (published != lanes_.end()) {
-        published->channels = lane.channels;
-      } else if (!stopped_) {
-        lanes_.push_back(lane);
-        spdlog::debug("lanes: {} open for bulk data", lanes_.size());
-      }
-      ++changes_;
-      changed_.NotifyAll();
+      lane.channels.push_back(std::make_shared<BulkChannel>(server, next_channel_++, lane.channels.empty()));
     }
+    Publish(lane);
+    auto process = FindServerProcess(ctx, *server, &clock_);
+    lane.channels.back()->Identify(process ? std::optional(std::move(process).value()) : std::nullopt);
+    NotifyChange();
     if (lane.channels.size() >= options_.channels_per_lane) {
       return lane;
     }
@@ -322,6 +308,22 @@ LanePool::Lane LanePool::OpenChannels(const OpContext& ctx, std::shared_ptr<Lane
     }
     server = std::move(another).value();
   }
+}
+
+void LanePool::Publish(const Lane& lane) {
+  MutexLock lock(mutex_);
+  std::erase_if(channels_, [](const auto& known) { return known->closed() && !known->may_still_write(); });
+  channels_.push_back(lane.channels.back());
+  const auto published = std::find_if(lanes_.begin(), lanes_.end(),
+                                      [&lane](const Lane& other) { return other.connection == lane.connection; });
+  if (published != lanes_.end()) {
+    published->channels = lane.channels;
+  } else if (!stopped_) {
+    lanes_.push_back(lane);
+    spdlog::debug("lanes: {} open for bulk data", lanes_.size());
+  }
+  ++changes_;
+  changed_.NotifyAll();
 }
 
 std::optional<Error> LanePool::Ended(const Lane& lane) const {

@@ -42,8 +42,8 @@ struct LaneOptions {
 
 class LanePool {
  public:
-  // What uses a channel: reads need one per lane, writes all there are.
-  enum class For { kReading, kWriting };
+  // What uses a channel: reads need one per lane, writes all whose server is known. Handles can be on any.
+  enum class For { kReading, kWriting, kClosing };
 
   // `dialer` outlives the pool.
   LanePool(std::shared_ptr<LaneConnection> interactive, LaneDialer& dialer, const LaneOptions& options);
@@ -106,6 +106,7 @@ class LanePool {
   std::shared_ptr<LaneConnection> Dial(const std::stop_token& stop);
   void Refused(const Error& why);
   Lane OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection);
+  void Publish(const Lane& lane);
   // Until the lane has ended, of itself or for want of work.
   void Carry(const std::stop_token& stop, const Lane& lane);
   // Why the lane is over, if it is.

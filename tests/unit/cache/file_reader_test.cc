@@ -181,7 +181,7 @@ TEST_F(Reading, ForgetsWhatLooksTheSameAfterAChangeFromHere) {
   UseDisk();
   remote_.WriteFile("/data/f", Pattern(500'000, 1));
   Settle();
-  const auto reader = OpenFile("/data/f");
+  std::shared_ptr<FileReader> reader = OpenFile("/data/f");
   EXPECT_TRUE(ReadAll(*reader) == Pattern(500'000, 1));
   const std::int64_t mtime = remote_.AttributesOf("/data/f").mtime;
   remote_.WriteFile("/data/f", Pattern(500'000, 2));  // stands for writes of this mount that set the time back
@@ -193,6 +193,7 @@ TEST_F(Reading, ForgetsWhatLooksTheSameAfterAChangeFromHere) {
   EXPECT_TRUE(ReadAll(*reader) == Pattern(500'000, 2));
   EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
   reader->Close();
+  reader.reset();
   Remount();
   EXPECT_TRUE(ReadOnce("/data/f") == Pattern(500'000, 2));
 }
@@ -208,7 +209,7 @@ TEST_F(Reading, NeverTakesAFileForAnotherOfTheSameSizeAndTimeThatWasMovedToItsPl
   remote_.WriteFile("/data/b/deep/f", Pattern(500'000, 2));
   Settle();
   ReadCache other(options_);  // another mount of the workspace
-  const auto before = OpenFile("/data/a/deep/f");
+  std::shared_ptr<FileReader> before = OpenFile("/data/a/deep/f");
   EXPECT_TRUE(Read(*before, 0, 100'000) == Pattern(500'000, 1).substr(0, 100'000));
   EXPECT_TRUE(ReadOnce("/data/b/deep/f") == Pattern(500'000, 2));
   {
@@ -221,6 +222,7 @@ TEST_F(Reading, NeverTakesAFileForAnotherOfTheSameSizeAndTimeThatWasMovedToItsPl
   // The open file goes on, and what it brings is not kept for the path.
   EXPECT_TRUE(ReadAll(*before) == Pattern(500'000, 1));
   before->Close();
+  before.reset();
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(ReadOnce("/data/a/deep/f") == Pattern(500'000, 2));
     EXPECT_TRUE(ReadOnce("/data/b/deep/f") == Pattern(500'000, 1));

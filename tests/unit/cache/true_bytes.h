@@ -1,8 +1,10 @@
 // What the server would send, so that every byte the cache yields can be held against it; and keys for it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,8 @@ inline std::vector<std::byte> TrueBytes(std::uint64_t file, std::uint64_t offset
     words[i] = word ^ (word >> 29U);
   }
   std::vector<std::byte> bytes(length);
-  std::memcpy(bytes.data(), reinterpret_cast<const std::byte*>(words.data()) + offset % 8, length);
+  const std::span<const std::byte> all = std::as_bytes(std::span(words));
+  std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(offset % 8), length, bytes.begin());
   return bytes;
 }
 
