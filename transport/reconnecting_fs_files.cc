@@ -52,7 +52,8 @@ Result<ReconnectingFs::OpenedOn> ReconnectingFs::CreateExclusive(const OpContext
   Status made = Mutate(
       ctx, Operation::kCreateExclusive,
       [&](const Connection& connection) -> Status {
-        created = OpenedOn{connection, TRY(connection.session->fs().Open(ctx, path, flags, permissions))};
+        OpenedFile opened = TRY(connection.session->fs().Open(ctx, path, flags, permissions));
+        created = OpenedOn{connection, std::move(opened)};
         return {};
       },
       [&]() -> Result<Outcome> {

@@ -98,8 +98,8 @@ Status MountProcess::Run() {
   const access::Environment environment = access::Environment::OfProcess();
   DialerOptions dialer_options = DialerOptions::From(environment);
   dialer_options.api.on_retry = [this](std::string_view text) { Progress(text); };
-  NodeDialer node(plan_.target, std::move(plan_.credentials), TRY(ChooseKeyPair(environment)),
-                  std::move(dialer_options));
+  auto key_pair = TRY(ChooseKeyPair(environment));
+  NodeDialer node(plan_.target, std::move(plan_.credentials), std::move(key_pair), std::move(dialer_options));
   NodeSessionDialer connections(node);
   lanes::LaneOptions lane_options;
   lane_options.connections = plan_.options.connections;

@@ -92,7 +92,8 @@ using Status = Result<void>;
 }  // namespace bt
 
 // Evaluates to the value of a Result, or returns its error from the enclosing function. A statement expression, which
-// GCC and Clang both have.
+// GCC and Clang both have. Not beside another argument or member that owns something, as in Pair{shared, TRY(...)}:
+// what is made already of the expression around it is never destroyed when it returns.
 #define TRY(expression)                     \
   __extension__({                           \
     auto try_result = (expression);         \

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -60,7 +60,7 @@ class CacheTest : public ::testing::Test {
     const std::size_t good = blocks.Read(offset, out);
     EXPECT_LE(good, length);
     const auto truth = TrueBytes(file, offset, good);
-    EXPECT_TRUE(std::memcmp(out.data(), truth.data(), good) == 0) << "wrong bytes at " << offset;
+    EXPECT_TRUE(std::equal(truth.begin(), truth.end(), out.begin())) << "wrong bytes at " << offset;
     return good;
   }
 
