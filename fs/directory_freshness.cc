@@ -18,7 +18,7 @@ constexpr std::size_t kFewestFresh = 1000;  // entries kept fresh however slow t
 
 void DirectoryCache::Use(Record& record, TimePoint now) {
   recency_.splice(recency_.begin(), recency_, record.place);
-  if (now > record.keep_until || record.ahead_unused) {
+  if (now > record.keep_until || record.ahead_unused || record.used_since == TimePoint::min()) {
     record.used_since = now;
   }
   record.keep_until = now + std::clamp<Duration>(now - record.used_since, kShortestUse, kLongestUse);
