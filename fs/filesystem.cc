@@ -154,6 +154,7 @@ void Filesystem::State::Refresh(const std::stop_token& stop) {
       if (stop.stop_requested()) {
         return;
       }
+      refresh_due = false;
     }
     const OpContext ctx = OpContext::WithTimeout(kRefreshPatience, stop);
     const TimePoint asked_at = Clock::now();
@@ -163,7 +164,6 @@ void Filesystem::State::Refresh(const std::stop_token& stop) {
       reads.clock().Ask(ctx, remote);
     }
     MutexLock lock(stats_mutex);
-    refresh_due = false;
     if (stats.ok() || stats.error().code == Code::kUnsupported) {
       known_stats = KnownStats{stats.ok() ? *stats : FsStats{}, asked_at};
     }
