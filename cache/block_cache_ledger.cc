@@ -42,6 +42,9 @@ bool BlockCacheLedger::MayStore(std::uint64_t bytes) {
   const std::uint64_t since = stored_total_ - free_asked_at_;
   const bool fits = usage_ + bytes <= limits_.limit && stored_total_ - scanned_at_ + bytes <= allowance_;
   const bool leaves_reserve = free_ >= limits_.reserve + since + bytes;
+  if (!fits) {
+    refused_ = bytes;
+  }
   if (!fits || !leaves_reserve) {
     AskForEviction();
   }
@@ -101,8 +104,10 @@ std::uint64_t BlockCacheLedger::Excess() {
   CheckFreeSpace();
   const std::uint64_t usage = usage_;
   std::uint64_t excess = 0;
-  if (usage > limits_.limit / 20 * 19) {
-    excess = usage - limits_.limit / 10 * 9;
+  // What a small limit leaves may be too little for a single piece.
+  const bool too_little_left = refused_.exchange(0) > (limits_.limit - std::min(limits_.limit, usage)) / 2;
+  if (const std::uint64_t aim = limits_.limit / 10 * 9; usage > limits_.limit / 20 * 19 || too_little_left) {
+    excess = usage - std::min(aim, usage);
   }
   if (free_ < limits_.reserve) {
     excess = std::max(excess, limits_.reserve - free_ + limits_.reserve / 16);

@@ -65,6 +65,7 @@ class BlockCacheLedger {
   std::atomic<std::uint64_t> free_asked_at_{0};       // stored_total_ then
   std::atomic<std::uint64_t> bad_granules_{0};
   std::atomic<bool> out_of_space_{false};  // the disk said so since the last Excess()
+  std::atomic<std::uint64_t> refused_{0};  // bytes, the last time that there was no room
   std::atomic<Clock::rep> paused_until_{0};
 
   mutable Mutex mutex_;
