@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "fs/fuse/mount_point.h"
 #include "fs/fuse/mount_table.h"
 
@@ -32,6 +34,9 @@ MountedFake::MountedFake() {
   filesystem_options.gid = ::getegid();
   mount_options.mount_point = directory_.path();
   mount_options.fsname = "fake:/";
+  // Made before there are threads, as in every program that sets its log up: how a library that was built without the
+  // thread sanitizer guards it, the sanitizer cannot see.
+  spdlog::default_logger();
 }
 
 MountedFake::~MountedFake() {
