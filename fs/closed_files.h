@@ -3,7 +3,8 @@
 // server's handle stays open: times wait for the mode and travel with it (WriteBuffer::Change), and opening the file
 // again costs nothing.
 //
-// The moment is short, since the server's system lets nobody execute a file that is open for writing.
+// The moment is short, since the server's system lets nobody execute a file that is open for writing; and it ends when
+// the file is renamed or removed.
 //
 // Threading: any thread. Nothing blocks; a thread of its own ends what has had its time.
 #pragma once

@@ -189,11 +189,13 @@ std::shared_ptr<OpenFile> Filesystem::State::OpenJustClosed(InodeNo number) {
                       sight->asked_at, *place);
 }
 
-void Filesystem::State::OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name) {
+void Filesystem::State::NameGoes(const OpContext& ctx, InodeNo parent, const Name& name) {
   const std::shared_ptr<Inode> inode = inodes.Glance(parent, name).inode;
   if (inode == nullptr) {
     return;
   }
+  // Some file systems keep what is open under another name, and the directory is not empty then (NFS).
+  just_closed.End(inode->number());
   for (const std::shared_ptr<OpenFile>& file : inode->OpenFiles()) {
     // Without an answer the file goes on with what is known of it.
     static_cast<void>(KnownFile::HandleOf(ctx, file->remote()));

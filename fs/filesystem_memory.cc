@@ -186,8 +186,6 @@ void Filesystem::State::Gone(InodeNo parent, const Name& name) {
   listings.Changed(parent, name, std::nullopt, Clock::now());
   if (known.inode != nullptr && known.inode->is_directory()) {
     listings.Drop(known.inode->number());
-  } else if (known.inode != nullptr) {
-    just_closed.End(known.inode->number());
   }
   NoteNamesChanged(inodes, parent);
   inodes.Gone(parent, name);

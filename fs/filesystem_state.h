@@ -110,8 +110,8 @@ struct Filesystem::State {
   // The path of the inode as it was and is for as long as its epoch counts; nothing while it changes.
   std::optional<OpeningPlace> PlaceToOpen(InodeNo inode);
   // A name is about to be taken from the file from here: open files that the server does not know of are opened there
-  // now, since they could not be later. 0 RT when there are none.
-  void OpenOnServer(const OpContext& ctx, InodeNo parent, const Name& name);
+  // now, since they could not be later, and one that was just closed is closed there. 0 RT when there are none.
+  void NameGoes(const OpContext& ctx, InodeNo parent, const Name& name);
   FileReader::Known WhatIsKnown(const Inode& inode) const;
   // Whether reads may go through the cache: not while this mount writes the file, since each write is a new version.
   static bool Quiet(const Inode& inode);

@@ -114,7 +114,7 @@ Status Filesystem::Unlink(const OpContext& ctx, InodeNo parent, std::string_view
   TRY(state.CheckWritable());
   const Name wanted = TRY(state.ParseName(name));
   // An open file goes on by its handle, here and on the server, unwritten bytes included.
-  state.OpenOnServer(ctx, parent, wanted);
+  state.NameGoes(ctx, parent, wanted);
   Status removed = state.OnPath(
       ctx, parent, [&](const RemotePath& directory) { return state.remote.RemoveFile(ctx, directory / wanted); });
   if (NothingThere(removed)) {
@@ -152,7 +152,7 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
   TRY(state.CheckWritable());
   const Name from = TRY(state.ParseName(name));
   const Name to = TRY(state.ParseName(new_name));
-  state.OpenOnServer(ctx, new_parent, to);
+  state.NameGoes(ctx, new_parent, to);
   for (;;) {
     const RemotePath from_directory = TRY(state.inodes.PathOf(parent));
     const RemotePath to_directory = TRY(state.inodes.PathOf(new_parent));
