@@ -90,7 +90,7 @@ Result<AttributesReply> Filesystem::GetAttributes(const OpContext& ctx, InodeNo 
   State& state = *state_;
   const InodePin pin = TRY(state.inodes.Pin(inode));
   if (const auto sight = state.SightFromMemory(*pin.inode())) {
-    return state.MakeReply(*pin.inode(), {sight->attributes, sight->asked_at, 0});
+    return state.ReplyOf(*pin.inode(), *sight);
   }
   const std::shared_ptr<OpenFile> file = handle ? state.files.Find(*handle) : nullptr;
   if (inode != kRootInode) {
@@ -131,7 +131,7 @@ std::optional<AttributesReply> Filesystem::KnownAttributes(InodeNo inode, bool t
     return std::nullopt;
   }
   if (const auto sight = state.SightFromMemory(*pin->inode())) {
-    return state.MakeReply(*pin->inode(), {sight->attributes, sight->asked_at, 0});
+    return state.ReplyOf(*pin->inode(), *sight);
   }
   if ((!root || !takes_long) && state.reachable()) {
     return std::nullopt;

@@ -105,13 +105,14 @@ void Filesystem::State::ForgetSetTimes(InodeNo parent, const Name& name) {
 
 AttributesReply Filesystem::State::ReplyOf(const Inode& inode, const Inode::Sight& sight) const {
   // What was known a moment ago and what was changed since make the answer, for the rest of its life: no round trip.
-  return AttributesReply{Show(inode, sight.attributes, 0), TtlOf(inode, sight.asked_at)};
+  return MakeReply(inode, {sight.attributes, sight.asked_at, 0});
 }
 
 Result<std::optional<AttributesReply>> Filesystem::State::PromiseChange(const OpContext& ctx, Inode& inode,
                                                                         const Request& request) {
+  const std::optional<AttributesReply> by_itself;
   if (request.size || NeedsOtherHalf(request) || (request.permissions.value_or(0) & (S_ISUID | S_ISGID)) != 0) {
-    return std::optional<AttributesReply>();
+    return by_itself;
   }
   std::shared_ptr<OpenFile> file = inode.AnyOpenFile(/*writable=*/true);
   const bool closed = file == nullptr;
@@ -121,7 +122,7 @@ Result<std::optional<AttributesReply>> Filesystem::State::PromiseChange(const Op
   const std::optional<Inode::Sight> known = inode.LastKnown();
   if (file == nullptr || (!closed && file->closing()) || !known ||
       (known->attributes.mode & (S_ISUID | S_ISGID)) != 0) {
-    return std::optional<AttributesReply>();
+    return by_itself;
   }
   // Only what no server can refuse: the program is told that it is done.
   const AttributeChange change = ChangeOf(request, known->attributes, view);
@@ -129,7 +130,7 @@ Result<std::optional<AttributesReply>> Filesystem::State::PromiseChange(const Op
   const bool gives_away =
       change.owner && (change.owner->uid != known->attributes.uid || change.owner->gid != known->attributes.gid);
   if (change.empty() || (known->attributes.uid != options.remote_uid && !as_root) || (gives_away && !as_root)) {
-    return std::optional<AttributesReply>();
+    return by_itself;
   }
   std::shared_ptr<const void> until_done;
   if (change.times) {
@@ -142,7 +143,7 @@ Result<std::optional<AttributesReply>> Filesystem::State::PromiseChange(const Op
     TRY(writes.Flush(ctx, *file));
   }
   if (!sight) {
-    return std::optional<AttributesReply>();
+    return by_itself;
   }
   RememberSetTimes(inode, request, change);
   AttributesReply reply = ReplyOf(inode, *sight);

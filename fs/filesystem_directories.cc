@@ -131,8 +131,9 @@ void Filesystem::State::Fill(const OpenDir& open, const OpenDir::Snapshot& snaps
       }
       continue;
     }
-    Entry shown = MakeEntry(*inode, sight->attributes, 0, sight->asked_at);
-    shown.ttl = std::min(shown.ttl, TtlOf(*inode, snapshot.listing->asked_at()));
+    // The name lives as long as the listing, and the entry as long as both.
+    const TimePoint asked_at = std::min(sight->asked_at, snapshot.listing->asked_at());
+    const Entry shown = MakeEntry(*inode, sight->attributes, 0, asked_at);
     if (!sink.AddWithLookup(entry.name.text(), shown, next)) {
       inodes.Forget(inode->number(), 1);
       return;

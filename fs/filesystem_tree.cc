@@ -166,9 +166,9 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       }
       const auto change = state.reads.epochs().Begin({from_directory / from, to_directory / to},
                                                      directory ? PathEpochs::Kind::kTree : PathEpochs::Kind::kFile);
-      const std::shared_ptr<OpenFile> just_closed =
+      const std::shared_ptr<OpenFile> closed =
           moving.inode != nullptr ? state.just_closed.Find(moving.inode->number()) : nullptr;
-      if (just_closed != nullptr) {
+      if (closed != nullptr) {
         state.writes.Hurry(moving.inode->number());
       }
       renamed = state.remote.Rename(ctx, from_directory / from, to_directory / to, mode);
@@ -183,7 +183,7 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
         state.ahead.DirectoryMoves();
       }
       if (renamed.ok()) {
-        return just_closed != nullptr ? state.EndJustClosed(ctx, *just_closed) : renamed;
+        return closed != nullptr ? state.EndJustClosed(ctx, *closed) : renamed;
       }
     }
     state.NamesInDoubt(parent, renamed.error());

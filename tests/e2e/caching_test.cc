@@ -168,7 +168,7 @@ text = b'begin '
 for i in range(20):
     text += b'%d ' % i * i
     put(S + '/log', text)
-    time.sleep(0.15)  # a tenth of what others are told what they were told before
+    time.sleep(0.15)  # others are told for 0.9 s what they were told before
     assert os.fstat(f.fileno()).st_size == len(text), i
     f.seek(0); assert f.read() == text, i
 )");
