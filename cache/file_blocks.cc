@@ -329,23 +329,45 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
     extent.ready = true;
     extent.bytes = bytes;
     extent.fetched_at = ended;
+    // From now on, because whoever waited for these bytes may be done with the file before the disk has them.
+    if (disk_ != nullptr) {
+      staged_.push_back({.source = source.id, .ticket = fetch.ticket, .fetched_at = ended, .pending = {}});
+    }
     changed_.NotifyAll();
   }
   if (disk_ != nullptr) {
-    BlockFile::Pending pending = disk_->Stage(fetch.begin, span);
-    MutexLock lock(mutex_);
-    staged_.push_back({source.id, ended, std::move(pending)});
+    Store(fetch, span);
   }
   return got;
+}
+
+void FileBlocks::Store(const Fetch& fetch, std::span<const std::byte> bytes) {
+  BlockFile::Pending pending = disk_->Stage(fetch.begin, bytes);
+  {
+    MutexLock lock(mutex_);
+    const auto staged = std::ranges::find(staged_, fetch.ticket, &Staged::ticket);
+    if (staged == staged_.end()) {
+      return;  // doubted meanwhile
+    }
+    if (!staged->confirmed) {
+      staged->written = true;
+      staged->pending = std::move(pending);
+      return;
+    }
+    staged_.erase(staged);
+  }
+  disk_->Commit(std::move(pending));
 }
 
 void FileBlocks::Confirmed(std::uint64_t source, TimePoint asked_at) {
   std::vector<Staged> sure;
   {
     MutexLock lock(mutex_);
-    const auto [first, last] = std::ranges::stable_partition(staged_, [source, asked_at](const Staged& staged) {
-      return staged.source != source || staged.fetched_at > asked_at;
-    });
+    for (Staged& staged : staged_) {
+      staged.confirmed = staged.confirmed || (staged.source == source && staged.fetched_at <= asked_at);
+    }
+    const auto [first, last] = std::ranges::stable_partition(
+        staged_, [](const Staged& staged) { return !staged.confirmed || !staged.written; });
     sure.assign(std::move_iterator(first), std::move_iterator(last));
     staged_.erase(first, last);
   }
@@ -356,7 +378,7 @@ void FileBlocks::Confirmed(std::uint64_t source, TimePoint asked_at) {
 
 void FileBlocks::Doubt(std::uint64_t source, TimePoint confirmed_at) {
   MutexLock lock(mutex_);
-  std::erase_if(staged_, [source](const Staged& staged) { return staged.source == source; });
+  std::erase_if(staged_, [source](const Staged& staged) { return staged.source == source && !staged.confirmed; });
   std::erase_if(extents_, [source, confirmed_at](const Extents::value_type& extent) {
     return extent.second.ready && extent.second.source == source && extent.second.fetched_at > confirmed_at;
   });
@@ -364,7 +386,8 @@ void FileBlocks::Doubt(std::uint64_t source, TimePoint confirmed_at) {
 
 bool FileBlocks::Unconfirmed(std::uint64_t source) const {
   MutexLock lock(mutex_);
-  return std::ranges::any_of(staged_, [source](const Staged& staged) { return staged.source == source; });
+  return std::ranges::any_of(
+      staged_, [source](const Staged& staged) { return staged.source == source && !staged.confirmed; });
 }
 
 void FileBlocks::DropUnlessReadSince(TimePoint then) {

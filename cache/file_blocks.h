@@ -87,9 +87,13 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     MemoryBudget::Share share;
   };
   using Extents = std::map<std::uint64_t, Extent>;  // by where they begin
+  // Bytes that the disk got or is getting, and that do not count there yet.
   struct Staged {
     std::uint64_t source = 0;
+    std::uint64_t ticket = 0;
     TimePoint fetched_at;
+    bool written = false;    // else a thread is at it
+    bool confirmed = false;  // before they were written: they count as soon as they are
     BlockFile::Pending pending;
   };
   struct Fetch {
@@ -120,6 +124,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   void StartAhead(const Source& source, const std::vector<Fetch>& fetches);
   // Brings the bytes of a registered extent. The number of bytes: fewer than asked when the file ends earlier.
   Result<std::size_t> Bring(const OpContext& ctx, const Source& source, const Fetch& fetch);
+  // Hands fetched bytes, which are in staged_, to the disk.
+  void Store(const Fetch& fetch, std::span<const std::byte> bytes);
   void GiveUp(const Fetch& fetch);
 
   const ReadResources resources_;

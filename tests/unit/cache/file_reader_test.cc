@@ -102,6 +102,24 @@ TEST_F(Reading, KeepsASettledVersionOnDiskForTheNextMount) {
   EXPECT_EQ(remote_.script().count(FakeOp::kRead), 0U);
 }
 
+TEST_F(Reading, KeepsOnDiskWhatIsStillBeingWrittenThereWhenTheFileIsClosed) {
+  UseDisk();
+  const std::string content = Pattern(6_MiB);
+  const auto path = [](int i) { return "/data/" + std::to_string(i); };
+  for (int i = 0; i < 20; ++i) {
+    remote_.WriteFile(path(i), content);
+  }
+  Settle();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(ReadOnce(path(i)) == content);
+  }
+  Remount();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(ReadOnce(path(i)) == content);
+  }
+  EXPECT_EQ(remote_.script().count(FakeOp::kRead), 0U);
+}
+
 TEST_F(Reading, KeepsNothingOfAnUnsettledVersion) {
   UseDisk();
   remote_.WriteFile("/data/f", Pattern(1_MiB, 1));
