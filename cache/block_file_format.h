@@ -32,6 +32,8 @@ constexpr std::uint64_t GranulesOf(std::uint64_t size) { return size / kGranule 
 constexpr std::uint64_t ExtentsOf(std::uint64_t size) {
   return (GranulesOf(size) + kExtentGranules - 1) / kExtentGranules;
 }
+constexpr std::uint64_t GranuleFloor(std::uint64_t offset) { return offset / kGranule * kGranule; }
+constexpr std::uint64_t GranuleCeiling(std::uint64_t offset) { return GranuleFloor(offset + kGranule - 1); }
 // The last granule of a file may be short.
 constexpr std::uint64_t GranuleBytes(std::uint64_t granule, std::uint64_t size) {
   return size - granule * kGranule < kGranule ? size - granule * kGranule : kGranule;

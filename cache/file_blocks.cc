@@ -4,19 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "transport/base/page_bytes.h"
+
 namespace bt {
 
 namespace {
 
-constexpr std::uint64_t kLargestFetch = 1U << 20U;  // bytes; several requests of the server's largest size
-constexpr std::uint64_t kSmallestFetchAhead = 128U << 10U;
 // What somebody asked for is kept a little for its neighbours, who come next in many programs.
 constexpr std::size_t kKeptAfterAsking = 32;
-constexpr std::chrono::seconds kFetchPatience{30};
-constexpr std::chrono::seconds kStale{1};  // what was fetched ahead and not read for so long makes room first
-
-std::uint64_t Floor(std::uint64_t offset) { return offset / kGranule * kGranule; }
-std::uint64_t Ceiling(std::uint64_t offset) { return Floor(offset + kGranule - 1); }
 
 }  // namespace
 
@@ -41,14 +36,15 @@ std::uint64_t FileBlocks::GapEnd(std::uint64_t at) const {
 }
 
 FileBlocks::Fetch FileBlocks::Register(std::uint64_t begin, std::uint64_t end, std::uint64_t source,
-                                       MemoryBudget::Share share) {
+                                       MemoryBudget::Share share, bool from_disk) {
   Extent extent;
   extent.end = end;
   extent.ticket = ++last_ticket_;
   extent.source = source;
+  extent.from_disk = from_disk;
   extent.share = std::move(share);
   extents_.emplace(begin, std::move(extent));
-  return {begin, end, last_ticket_};
+  return {begin, end, last_ticket_, from_disk};
 }
 
 bool FileBlocks::Start(const Fetch& fetch) {
@@ -126,7 +122,7 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
     }
     Fetch fetch;
     if (extent != extents_.end()) {
-      fetch = {extent->first, extent->second.end, extent->second.ticket};
+      fetch = {extent->first, extent->second.end, extent->second.ticket, extent->second.from_disk};
     } else {
       const std::uint64_t gap_end = GapEnd(at);
       if (disk_ != nullptr && not_on_disk != at) {
@@ -137,9 +133,9 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
         not_on_disk = got == 0 ? at : version_.size;
         continue;  // somebody may have begun to fetch it meanwhile
       }
-      const std::uint64_t begin = Floor(at);
-      const std::uint64_t fetch_end = std::min({Ceiling(end), gap_end, begin + kLargestFetch});
-      fetch = Register(begin, fetch_end, source.id, resources_.budget.Take(fetch_end - begin));
+      const std::uint64_t begin = GranuleFloor(at);
+      const std::uint64_t fetch_end = std::min({GranuleCeiling(end), gap_end, begin + kLargestFetch});
+      fetch = Register(begin, fetch_end, source.id, resources_.budget.Take(fetch_end - begin), false);
       Keep(extents_.find(begin));
     }
     Start(fetch);
@@ -195,7 +191,7 @@ bool FileBlocks::Has(std::uint64_t offset, std::uint64_t length) const {
     {
       MutexLock lock(mutex_);
       if (const auto extent = Covering(at); extent != extents_.end()) {
-        if (!extent->second.ready) {
+        if (!extent->second.ready && !extent->second.from_disk) {
           return false;
         }
         at = extent->second.end;
@@ -212,96 +208,6 @@ bool FileBlocks::Has(std::uint64_t offset, std::uint64_t length) const {
   return true;
 }
 
-MemoryBudget::Share FileBlocks::RoomAhead(std::uint64_t bytes) {
-  MemoryBudget::Share share = resources_.budget.Try(bytes);
-  if (!share) {
-    std::erase_if(extents_, [stale = Clock::now() - kStale](const Extents::value_type& extent) {
-      return extent.second.ready && extent.second.fetched_at < stale;
-    });
-    share = resources_.budget.Try(bytes);
-  }
-  return share;
-}
-
-void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length) {
-  if (source.closed.stop_requested()) {
-    return;
-  }
-  // Half of the budget for all that read now: the other half is for what was fetched and not read yet.
-  const std::uint64_t files = std::max<std::size_t>(resources_.active.load(), 1);
-  const std::uint64_t fair = resources_.budget.limit() / 2 / files;
-  ReadAhead::Wish wish;
-  {
-    MutexLock lock(mutex_);
-    const std::uint64_t streams = std::max<std::size_t>(ahead_.running(), 1);
-    wish = ahead_.OnRead(offset, length, resources_.meter.Window(fair / streams));
-  }
-  if (wish.range.empty()) {
-    return;
-  }
-  const std::uint64_t end = std::min(wish.range.end, version_.size);
-  std::uint64_t begin = Ceiling(wish.range.begin);
-  if (disk_ != nullptr && begin < end) {
-    begin = disk_->PresentEnd(begin, end);
-  }
-  if (begin >= end) {
-    MutexLock lock(mutex_);
-    ahead_.Planned(wish.stream, begin);  // nothing to fetch: the next look begins where this one ended
-    return;
-  }
-  std::vector<Fetch> fetches;
-  {
-    MutexLock lock(mutex_);
-    fetches = PlanAhead(source, wish, begin, end);
-  }
-  StartAhead(source, fetches);
-}
-
-std::vector<FileBlocks::Fetch> FileBlocks::PlanAhead(const Source& source, const ReadAhead::Wish& wish,
-                                                     std::uint64_t begin, std::uint64_t end) {
-  // Whole pieces, so that a window that moves by a little does not cost a little request each time.
-  const std::uint64_t piece = std::clamp(Floor(wish.window / 4), kSmallestFetchAhead, kLargestFetch);
-  std::vector<Fetch> fetches;
-  std::uint64_t at = begin;
-  while (at < end) {
-    if (const auto extent = Covering(at); extent != extents_.end()) {
-      at = extent->second.end;
-      continue;
-    }
-    const std::uint64_t gap_end = GapEnd(at);
-    const std::uint64_t piece_end = std::min(gap_end, (at / piece + 1) * piece);
-    if (piece_end > end && piece_end != gap_end) {
-      break;
-    }
-    MemoryBudget::Share share = RoomAhead(piece_end - at);
-    if (!share) {
-      break;
-    }
-    fetches.push_back(Register(at, piece_end, source.id, std::move(share)));
-    at = piece_end;
-  }
-  ahead_.Planned(wish.stream, at);
-  return fetches;
-}
-
-void FileBlocks::StartAhead(const Source& source, const std::vector<Fetch>& fetches) {
-  for (const Fetch& fetch : fetches) {
-    const bool taken = resources_.pool.Submit([self = shared_from_this(), source, fetch] {
-      {
-        MutexLock lock(self->mutex_);
-        if (!self->Start(fetch)) {
-          return;
-        }
-      }
-      // An error is for the one who asks for the bytes, and he will ask himself.
-      static_cast<void>(self->Bring(OpContext::WithTimeout(kFetchPatience, source.closed), source, fetch));
-    });
-    if (!taken) {
-      GiveUp(fetch);
-    }
-  }
-}
-
 void FileBlocks::GiveUp(const Fetch& fetch) {
   MutexLock lock(mutex_);
   const auto extent = extents_.find(fetch.begin);
@@ -313,8 +219,17 @@ void FileBlocks::GiveUp(const Fetch& fetch) {
 
 Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source, const Fetch& fetch) {
   const std::size_t length = fetch.end - fetch.begin;
-  const std::shared_ptr<std::byte[]> bytes = std::make_shared_for_overwrite<std::byte[]>(length);
+  const std::shared_ptr<std::byte[]> bytes = MakePageBytes(length);
   const std::span<std::byte> span(bytes.get(), length);
+  if (fetch.from_disk) {
+    if (disk_->Read(fetch.begin, span) == length) {
+      MutexLock lock(mutex_);
+      Arrived(fetch, bytes, Clock::now());
+      return length;
+    }
+    MutexLock lock(mutex_);
+    extents_.at(fetch.begin).from_disk = false;  // evicted, or it did not verify
+  }
   const TimePoint began = Clock::now();
   const Result<std::size_t> got = source.file->Read(ctx, fetch.begin, span);
   const TimePoint ended = Clock::now();
@@ -325,20 +240,24 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
   resources_.meter.Fetched(length, began, ended);
   {
     MutexLock lock(mutex_);
-    Extent& extent = extents_.at(fetch.begin);  // only ready ones are dropped
-    extent.ready = true;
-    extent.bytes = bytes;
-    extent.fetched_at = ended;
     // From now on, because whoever waited for these bytes may be done with the file before the disk has them.
     if (disk_ != nullptr) {
       staged_.push_back({.source = source.id, .ticket = fetch.ticket, .fetched_at = ended, .pending = {}});
     }
-    changed_.NotifyAll();
+    Arrived(fetch, bytes, ended);
   }
   if (disk_ != nullptr) {
     Store(fetch, span);
   }
   return got;
+}
+
+void FileBlocks::Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) {
+  Extent& extent = extents_.at(fetch.begin);  // only ready ones are dropped
+  extent.ready = true;
+  extent.bytes = std::move(bytes);
+  extent.fetched_at = when;
+  changed_.NotifyAll();
 }
 
 void FileBlocks::Store(const Fetch& fetch, std::span<const std::byte> bytes) {
@@ -386,8 +305,8 @@ void FileBlocks::Doubt(std::uint64_t source, TimePoint confirmed_at) {
 
 bool FileBlocks::Unconfirmed(std::uint64_t source) const {
   MutexLock lock(mutex_);
-  return std::ranges::any_of(
-      staged_, [source](const Staged& staged) { return staged.source == source && !staged.confirmed; });
+  return std::ranges::any_of(staged_,
+                             [source](const Staged& staged) { return staged.source == source && !staged.confirmed; });
 }
 
 void FileBlocks::DropUnlessReadSince(TimePoint then) {

@@ -80,13 +80,15 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     std::uint64_t source = 0;
     bool started = false;  // else it waits for a thread of the pool, or for somebody in a hurry
     bool ready = false;
+    bool from_disk = false;                    // it is brought from there
     std::shared_ptr<const std::byte[]> bytes;  // once ready
     TimePoint fetched_at;
     std::uint64_t consumed = 0;  // bytes that were copied out
     bool kept = false;           // in kept_
     MemoryBudget::Share share;
   };
-  using Extents = std::map<std::uint64_t, Extent>;  // by where they begin
+  static constexpr std::uint64_t kLargestFetch = 1U << 20U;  // bytes; several requests of the server's largest size
+  using Extents = std::map<std::uint64_t, Extent>;           // by where they begin
   // Bytes that the disk got or is getting, and that do not count there yet.
   struct Staged {
     std::uint64_t source = 0;
@@ -100,6 +102,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     std::uint64_t ticket = 0;
+    bool from_disk = false;
   };
 
   template <typename Map>
@@ -107,8 +110,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   Extents::iterator Covering(std::uint64_t at) REQUIRES(mutex_);
   Extents::const_iterator Covering(std::uint64_t at) const REQUIRES(mutex_);
   std::uint64_t GapEnd(std::uint64_t at) const REQUIRES(mutex_);
-  Fetch Register(std::uint64_t begin, std::uint64_t end, std::uint64_t source, MemoryBudget::Share share)
-      REQUIRES(mutex_);
+  Fetch Register(std::uint64_t begin, std::uint64_t end, std::uint64_t source, MemoryBudget::Share share,
+                 bool from_disk) REQUIRES(mutex_);
   // False when somebody else has begun, or nobody wants it any more.
   bool Start(const Fetch& fetch) REQUIRES(mutex_);
   void Keep(Extents::iterator extent) REQUIRES(mutex_);
@@ -117,13 +120,23 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   std::shared_ptr<const std::byte[]> Consume(Extents::iterator extent, std::uint64_t length) REQUIRES(mutex_);
   // Fetches what a read makes likely to be wanted next.
   void LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length);
-  std::vector<Fetch> PlanAhead(const Source& source, const ReadAhead::Wish& wish, std::uint64_t begin,
-                               std::uint64_t end) REQUIRES(mutex_);
+  void LookAheadOnDisk(const Source& source, const ReadAhead::Wish& wish);
+  void LookAheadOnServer(const Source& source, const ReadAhead::Wish& wish);
+  static std::uint64_t PieceOf(const ReadAhead::Wish& wish);
+  // What of `range` nobody brings yet, in whole pieces as far as memory goes; the last one is short where nothing
+  // `goes_on` behind the range.
+  struct Plan {
+    std::uint64_t until = 0;
+    std::vector<Fetch> fetches;
+  };
+  Plan PlanAhead(const Source& source, const ReadAhead::Wish& wish, ReadAhead::Range range, bool goes_on,
+                 bool from_disk) REQUIRES(mutex_);
   MemoryBudget::Share RoomAhead(std::uint64_t bytes) REQUIRES(mutex_);
   void NoteRead(TimePoint now) REQUIRES(mutex_);
   void StartAhead(const Source& source, const std::vector<Fetch>& fetches);
   // Brings the bytes of a registered extent. The number of bytes: fewer than asked when the file ends earlier.
   Result<std::size_t> Bring(const OpContext& ctx, const Source& source, const Fetch& fetch);
+  void Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) REQUIRES(mutex_);
   // Hands fetched bytes, which are in staged_, to the disk.
   void Store(const Fetch& fetch, std::span<const std::byte> bytes);
   void GiveUp(const Fetch& fetch);

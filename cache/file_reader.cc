@@ -282,7 +282,10 @@ void FileReader::CheckInBackground() {
 void FileReader::Close() {
   closed_.request_stop();
   if (view().blocks->Unconfirmed(id_)) {
-    CheckInBackground();
+    // One of its own: a look that is on its way was asked for too early for what came last.
+    cache_.InBackground([self = shared_from_this()](const std::stop_token& stop) {
+      static_cast<void>(self->Check(OpContext::WithTimeout(kBackgroundPatience, stop)));
+    });
   }
 }
 

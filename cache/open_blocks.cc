@@ -134,7 +134,10 @@ std::uint64_t RandomNumber() {
 }
 
 OpenBlocks::OpenBlocks(UniqueFd fd, bool writable, BlockHeader header)
-    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)) {}
+    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)), direct_(fd_.get()) {
+  // What will be wanted next is known better here (read_ahead.h).
+  ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
+}
 
 Result<std::shared_ptr<OpenBlocks>> OpenBlocks::OpenAny(const std::filesystem::path& file) {
   bool writable = true;
@@ -256,11 +259,7 @@ OpenBlocks::ReadOutcome OpenBlocks::ReadVerified(const ExtentMap& map, std::uint
   for (std::uint64_t granule = first; granule <= last; ++granule) {
     add(place_of(granule));
   }
-  ssize_t got = 0;
-  do {
-    got = ::preadv(fd_.get(), parts.data(), static_cast<int>(count), static_cast<off_t>(BytesOffset(first)));
-  } while (got < 0 && errno == EINTR);
-
+  const ssize_t got = direct_.Read(std::span(parts).first(count), BytesOffset(first));
   if (got < 0) {
     return {.problem = errno};
   }

@@ -1,7 +1,7 @@
 // An open block file: the I/O of one inode. It may be unlinked, cut short or punched by others at any moment; then its
 // granules are absent or do not verify, and nothing worse.
 //
-// Threading: any thread; the object is immutable, the file is shared with other threads and processes.
+// Threading: any thread; the object does not change, the file is shared with other threads and processes.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <span>
 
 #include "cache/block_file_format.h"
+#include "cache/direct_reads.h"
 #include "transport/base/result.h"
 #include "transport/base/unique_fd.h"
 
@@ -68,6 +69,7 @@ class OpenBlocks {
   const UniqueFd fd_;
   const bool writable_;
   const BlockHeader header_;
+  mutable DirectReads direct_;
 };
 
 // "cannot <what> <file>: <reason>"

@@ -24,7 +24,7 @@ ReadAhead::Wish ReadAhead::OnRead(std::uint64_t offset, std::uint64_t length, st
   Stream* stream = Find(offset, length);
   if (stream == nullptr) {
     stream = used_ < kStreams ? &streams_.at(used_++) : std::ranges::min_element(streams_, {}, &Stream::last_use);
-    *stream = Stream{.start = offset, .next = offset + length, .planned = 0, .last_use = reads_, .sequential = false};
+    *stream = Stream{.start = offset, .next = offset + length, .last_use = reads_};
     if (offset != 0) {
       return {};
     }
@@ -37,6 +37,7 @@ ReadAhead::Wish ReadAhead::OnRead(std::uint64_t offset, std::uint64_t length, st
   const std::uint64_t run = stream->next - stream->start;
   const std::uint64_t window = std::min(run == length ? length : std::max(2 * run, kSmallestWindow), largest_window);
   return {.range = {std::max(stream->next, stream->planned), stream->next + window},
+          .near = {std::max(stream->next, stream->planned_near), stream->next + std::min(window, kNear)},
           .window = window,
           .stream = static_cast<std::size_t>(stream - streams_.data())};
 }

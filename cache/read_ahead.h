@@ -18,6 +18,7 @@ class ReadAhead {
  public:
   static constexpr std::size_t kStreams = 16;
   static constexpr std::uint64_t kSmallestWindow = 256U << 10U;  // bytes; two of the kernel's requests
+  static constexpr std::uint64_t kNear = 4U << 20U;  // what a disk needs to be asked for at a time to run at full speed
   static constexpr std::uint64_t kReorder = 1U << 20U;  // how far the kernel's parallel requests may be out of order
 
   // Bytes [begin, end) of the file; empty when begin == end.
@@ -30,6 +31,7 @@ class ReadAhead {
 
   struct Wish {
     Range range;
+    Range near;                // the beginning of it, for bytes that are near: on the disk, not in memory
     std::uint64_t window = 0;  // of the stream: how far it looks ahead
     std::size_t stream = 0;
   };
@@ -39,6 +41,9 @@ class ReadAhead {
   // The wishes of this stream are cared for up to here.
   void Planned(std::size_t stream, std::uint64_t until) { streams_.at(stream).planned = until; }
 
+  // The same for what is near.
+  void PlannedNear(std::size_t stream, std::uint64_t until) { streams_.at(stream).planned_near = until; }
+
   // How many streams are running, of those that were read most recently.
   std::size_t running() const;
 
@@ -47,6 +52,7 @@ class ReadAhead {
     std::uint64_t start = 0;
     std::uint64_t next = 0;  // one past the highest byte that was read
     std::uint64_t planned = 0;
+    std::uint64_t planned_near = 0;
     std::uint64_t last_use = 0;
     bool sequential = false;
   };

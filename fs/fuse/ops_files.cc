@@ -6,6 +6,7 @@
 #include "fs/fuse/device_loop.h"
 #include "fs/fuse/directory_page.h"
 #include "fs/fuse/ops.h"
+#include "transport/base/page_bytes.h"
 
 namespace bt::fuse {
 namespace {
@@ -49,7 +50,7 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
 void Read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* info) {
   const FileHandle handle{info->fh};
   const Subject::Range range = RangeOf(offset, size);
-  auto buffer = std::make_unique_for_overwrite<std::byte[]>(range.length);
+  PageBytes buffer = MakePageBytes(range.length);
   const std::span out(buffer.get(), range.length);
   const auto known = BorderOf(request).fs.ReadFromMemory(handle, range.offset, out);
   if (known) {

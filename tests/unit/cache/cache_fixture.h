@@ -1,8 +1,10 @@
 // A cache in a directory of its own, and bytes to put into it.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -15,6 +17,8 @@
 
 #include "cache/block_cache.h"
 #include "tests/unit/cache/true_bytes.h"
+#include "transport/base/page_bytes.h"
+#include "transport/base/unique_fd.h"
 
 namespace bt {
 
@@ -36,6 +40,13 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+// The next reads of the file come from the disk, where the filesystem has one.
+inline void DropPages(const std::filesystem::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  ::fdatasync(fd.get());
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+}
+
 class CacheTest : public ::testing::Test {
  protected:
   std::filesystem::path directory() const { return temporary_.path() / "cache"; }
@@ -56,11 +67,12 @@ class CacheTest : public ::testing::Test {
 
   // Reads, and holds every byte that is called good against the truth. Returns how many there were.
   static std::uint64_t ReadChecked(BlockFile& blocks, std::uint64_t file, std::uint64_t offset, std::uint64_t length) {
-    std::vector<std::byte> out(length, std::byte{0xEE});
-    const std::size_t good = blocks.Read(offset, out);
+    const PageBytes out = MakePageBytes(length);
+    std::fill_n(out.get(), length, std::byte{0xEE});
+    const std::size_t good = blocks.Read(offset, {out.get(), length});
     EXPECT_LE(good, length);
     const auto truth = TrueBytes(file, offset, good);
-    EXPECT_TRUE(std::equal(truth.begin(), truth.end(), out.begin())) << "wrong bytes at " << offset;
+    EXPECT_TRUE(std::equal(truth.begin(), truth.end(), out.get())) << "wrong bytes at " << offset;
     return good;
   }
 

@@ -127,6 +127,9 @@ TEST_F(Corruption, AThousandFlippedBitsAreNeverServed) {
     if (flip % 20 == 0) {
       bad += cache->usage().bad_granules;
       cache = flip % 40 == 0 ? OpenCache() : std::move(cache);
+      if (flip % 60 == 0) {
+        std::ranges::for_each(Files(), DropPages);
+      }
       ReadAndMend(*cache);
     }
   }

@@ -43,6 +43,19 @@ TEST(ReadAhead, StaysWithinTheLargestWindow) {
   EXPECT_EQ(ahead.OnRead(at, 128_KiB, 4_MiB).window, 4_MiB);
 }
 
+TEST(ReadAhead, LooksLessFarForWhatIsNear) {
+  ReadAhead ahead;
+  ahead.OnRead(0, 16_MiB, kLargest);
+  ReadAhead::Wish wish = ahead.OnRead(16_MiB, 128_KiB, kLargest);
+  const std::uint64_t next = 16_MiB + 128_KiB;
+  EXPECT_EQ(wish.near, (Range{next, next + ReadAhead::kNear}));
+  ahead.PlannedNear(wish.stream, 18_MiB);
+  ahead.Planned(wish.stream, 30_MiB);
+  wish = ahead.OnRead(next, 128_KiB, kLargest);
+  EXPECT_EQ(wish.near, (Range{18_MiB, next + 128_KiB + ReadAhead::kNear}));
+  EXPECT_EQ(wish.range.begin, 30_MiB);
+}
+
 TEST(ReadAhead, DoesNotWishTwiceForWhatIsPlanned) {
   ReadAhead ahead;
   ahead.OnRead(0, 1_MiB, kLargest);
