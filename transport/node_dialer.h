@@ -69,6 +69,8 @@ class NodeDialer {
   // The project of the job, from the service the first time. Checks the job's state then.
   Result<std::string> ProjectId(const OpContext& ctx);
   Status CheckRunningNow(const OpContext& ctx);
+  access::ProxyAddress LastProxy();
+  void NoteProxy(const access::ProxyAddress& proxy);
   Error In(Error error, std::string_view step) const;
 
   const access::Target target_;
@@ -77,7 +79,8 @@ class NodeDialer {
   access::ApiClient api_;
 
   Mutex mutex_;
-  std::string project_id_ GUARDED_BY(mutex_);  // empty until known
+  std::string project_id_ GUARDED_BY(mutex_);           // empty until known
+  access::ProxyAddress last_proxy_ GUARDED_BY(mutex_);  // that took a grant; no host until one did
 };
 
 }  // namespace bt

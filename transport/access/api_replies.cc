@@ -144,8 +144,8 @@ Status SplitAddress(std::string_view address, Grant& grant) {
   if (!port_ok || !host_ok) {
     return Fail(Code::kProtocol, "The API named a proxy address that is not host:port", "access.bad-reply");
   }
-  grant.proxy_host = std::string(host);
-  grant.proxy_port = static_cast<std::uint16_t>(number);
+  grant.proxy.host = std::string(host);
+  grant.proxy.port = static_cast<std::uint16_t>(number);
   return {};
 }
 

@@ -27,11 +27,17 @@ struct JobInfo {
 };
 
 // What opens the way to one node.
+struct ProxyAddress {
+  std::string host;
+  std::uint16_t port = 0;
+
+  bool operator==(const ProxyAddress&) const = default;
+};
+
 struct Grant {
   std::string certificate;  // one line: type, base64 and perhaps a comment
   Secret jwt;
-  std::string proxy_host;
-  std::uint16_t proxy_port = 0;
+  ProxyAddress proxy;
   std::optional<std::chrono::system_clock::time_point> expires_at;  // of the certificate
 };
 

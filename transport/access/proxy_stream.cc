@@ -40,14 +40,14 @@ class Frame {
   std::vector<std::byte> bytes_;
 };
 
-std::string NameOf(const Grant& grant) { return fmt::format("{}:{}", grant.proxy_host, grant.proxy_port); }
+std::string NameOf(const ProxyAddress& proxy) { return fmt::format("{}:{}", proxy.host, proxy.port); }
 
 Error Refusal(const Grant& grant, std::string_view how) {
   return Error{
       Code::kRefused,
       fmt::format("The proxy {} refused the connection ({}). It gives no reason; usually the job has just ended, "
                   "or there is no SSH server in its container (is SSH enabled for the job?).",
-                  NameOf(grant), how),
+                  NameOf(grant.proxy), how),
       "access.proxy-refused", Fate::kNotSent};
 }
 
@@ -83,37 +83,64 @@ Status ReadAnswer(const OpContext& ctx, StopWaker& waker, ByteStream& stream, co
   }
 }
 
-Result<std::unique_ptr<ByteStream>> Introduce(const OpContext& ctx, const Grant& grant, const ProxyOptions& options,
-                                              UniqueFd fd) {
-  std::unique_ptr<ByteStream> stream;
+Result<std::unique_ptr<ByteStream>> Encrypt(const OpContext& ctx, const ProxyAddress& proxy,
+                                            const ProxyOptions& options, UniqueFd fd) {
   if (options.insecure) {
     spdlog::warn("BASETEN_SSH_PROXY_INSECURE is set: the connection to the proxy {} is not encrypted by TLS",
-                 NameOf(grant));
-    stream = std::make_unique<PlainStream>(std::move(fd));
-  } else {
-    stream = TRY(TlsStream::Connect(ctx, std::move(fd), grant.proxy_host, options.ca));
+                 NameOf(proxy));
+    return std::unique_ptr<ByteStream>(std::make_unique<PlainStream>(std::move(fd)));
   }
-  StopWaker waker(ctx.cancel);
-  TRY(SendFrame(ctx, waker, *stream, grant));
-  TRY(ReadAnswer(ctx, waker, *stream, grant));
+  std::unique_ptr<ByteStream> stream = TRY(TlsStream::Connect(ctx, std::move(fd), proxy.host, options.ca));
   return stream;
+}
+
+Status Introduce(const OpContext& ctx, const Grant& grant, ByteStream& stream) {
+  StopWaker waker(ctx.cancel);
+  TRY(SendFrame(ctx, waker, stream, grant));
+  return ReadAnswer(ctx, waker, stream, grant);
+}
+
+OpContext Within(const OpContext& ctx, std::chrono::milliseconds time) {
+  OpContext limited = ctx;
+  limited.deadline = std::min(ctx.deadline, Clock::now() + time);
+  return limited;
+}
+
+// A limit of ours that is over, and not the caller's: worth another try.
+Error OrSilent(const OpContext& ctx, const ProxyAddress& proxy, Error error) {
+  if (error.code == Code::kTimedOut && ctx.Check().ok()) {
+    return Error{Code::kUnavailable, fmt::format("The proxy {} took the connection but did not answer", NameOf(proxy)),
+                 "access.proxy-silent", Fate::kNotSent};
+  }
+  return error;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
-                                                    const ProxyOptions& options) {
-  UniqueFd fd = TRY(TcpConnect(ctx, grant.proxy_host, grant.proxy_port, options.connect_timeout));
-
-  OpContext limited = ctx;
-  limited.deadline = std::min(ctx.deadline, Clock::now() + options.answer_timeout);
-  Result<std::unique_ptr<ByteStream>> stream = Introduce(limited, grant, options, std::move(fd));
-  if (!stream.ok() && stream.error().code == Code::kTimedOut && ctx.Check().ok()) {
-    // Our own limit, not the caller's: worth another try.
-    return Error{Code::kUnavailable, fmt::format("The proxy {} took the connection but did not answer", NameOf(grant)),
-                 "access.proxy-silent", Fate::kNotSent};
+Result<std::unique_ptr<ByteStream>> ConnectToProxy(const OpContext& ctx, const ProxyAddress& proxy,
+                                                   const ProxyOptions& options) {
+  UniqueFd fd = TRY(TcpConnect(ctx, proxy.host, proxy.port, options.connect_timeout));
+  Result<std::unique_ptr<ByteStream>> stream =
+      Encrypt(Within(ctx, options.answer_timeout), proxy, options, std::move(fd));
+  if (!stream.ok()) {
+    return OrSilent(ctx, proxy, std::move(stream).error());
   }
   return stream;
+}
+
+Result<std::unique_ptr<ByteStream>> PresentGrant(const OpContext& ctx, std::unique_ptr<ByteStream> stream,
+                                                 const Grant& grant, const ProxyOptions& options) {
+  const Status taken = Introduce(Within(ctx, options.answer_timeout), grant, *stream);
+  if (!taken.ok()) {
+    return OrSilent(ctx, grant.proxy, taken.error());
+  }
+  return stream;
+}
+
+Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
+                                                    const ProxyOptions& options) {
+  std::unique_ptr<ByteStream> stream = TRY(ConnectToProxy(ctx, grant.proxy, options));
+  return PresentGrant(ctx, std::move(stream), grant, options);
 }
 
 }  // namespace bt::access

@@ -1,7 +1,6 @@
 // The stream to a container's sshd: TCP to the proxy, TLS, the JWT's frame, the proxy's yes.
 //
-// Threading: OpenProxyStream may be called from any thread; it blocks until the proxy has answered, ctx.deadline or
-// ctx.cancel.
+// Threading: any thread. All block until the proxy has answered, ctx.deadline or ctx.cancel.
 #pragma once
 
 #include <chrono>
@@ -18,12 +17,19 @@ struct ProxyOptions {
   bool insecure = false;  // BASETEN_SSH_PROXY_INSECURE: no TLS; the JWT travels in clear (logged as a warning)
   CaLocations ca;
   std::chrono::milliseconds connect_timeout{15'000};
-  std::chrono::milliseconds answer_timeout{20'000};  // from connected to the proxy's yes
+  std::chrono::milliseconds answer_timeout{20'000};  // of the TLS handshake, and of the proxy's yes
 };
 
-// What follows the proxy's yes (sshd's banner) is in the stream. Errors: kRefused (the proxy said no, or its
-// certificate does not verify), kUnavailable (not reached, broken off, no answer within the options' times), kConfig,
-// kTimedOut and kInterrupted (the context's).
+// The two steps, of which the first needs no grant. Errors of both: kRefused (the proxy said no, or its certificate
+// does not verify), kUnavailable (not reached, broken off, no answer within the options' times), kConfig, kTimedOut and
+// kInterrupted (the context's).
+Result<std::unique_ptr<ByteStream>> ConnectToProxy(const OpContext& ctx, const ProxyAddress& proxy,
+                                                   const ProxyOptions& options);
+// What follows the proxy's yes (sshd's banner) is in the stream.
+Result<std::unique_ptr<ByteStream>> PresentGrant(const OpContext& ctx, std::unique_ptr<ByteStream> stream,
+                                                 const Grant& grant, const ProxyOptions& options);
+
+// Both.
 Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
                                                     const ProxyOptions& options);
 

@@ -1,6 +1,7 @@
 #include "transport/lanes/lane_file.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "transport/base/units.h"
@@ -12,11 +13,18 @@ namespace {
 constexpr std::uint64_t kWorthAHandle = 4_MiB;
 // By how much a file must have grown under our writes before handles are opened for them.
 constexpr std::uint64_t kWorthWriting = 2_MiB;
+// Who begins to read a file of this size is likely to read the rest: then what was read counts for more.
+constexpr std::uint64_t kMuchToCome = 64_MiB;
+constexpr std::uint64_t kMuchToComeWeight = 8;
 // As ServerClock::Settled, for a file whose mtime we have seen ourselves: after this no second writer leaves the same.
 constexpr std::chrono::seconds kAtRest{3};
 
 // Bulk bytes on the interactive lane while the bulk lanes get their handles.
-constexpr std::uint64_t kReadShare = 1_MiB;
+constexpr std::uint64_t kReadShare = 4_MiB;
+// And when they have: what leaves room in a usual TCP window for requests of people, while more than such a window
+// waits on each bulk lane.
+constexpr std::uint64_t kReadShareBesides = 3_MiB;
+constexpr std::uint64_t kFullLane = 4_MiB;
 // What an OpenSSH server lets one channel send ahead; more would not be faster.
 constexpr std::uint64_t kWriteShare = 2_MiB;
 
@@ -36,9 +44,15 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
     reading_ = std::make_shared<Stripe>(
         path, OpenFlags{.read = true},
         [here = here_, &lanes = *pool_, when_opened = when_opened_, opened_at = opened_at_](
-            const OpContext& ctx, RemoteFile& there) -> Result<Sameness> {
-          const Attributes seen_there = TRY(there.Stat(ctx));
-          const Attributes seen_here = TRY(here->Stat(ctx));
+            const OpContext& ctx, const Stripe::Opening& open) -> Result<Sameness> {
+          // Beside the opening, because it queues behind what is being read here.
+          Result<Attributes> of_here = Error{};
+          std::jthread beside([&of_here, &here, &ctx] { of_here = here->Stat(ctx); });
+          const Result<RemoteFile*> there = open();
+          const Result<Attributes> of_there = there.ok() ? (*there)->Stat(ctx) : there.error();
+          beside.join();
+          const Attributes seen_there = TRY(of_there);
+          const Attributes seen_here = TRY(of_here);
           const Sameness sameness = CompareForReading(seen_there, seen_here);
           return sameness != Sameness::kSame || AtRest(lanes, when_opened, opened_at, seen_here.mtime)
                      ? sameness
@@ -47,10 +61,12 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
   }
   // The server places appended bytes itself.
   if (flags.write && !flags.append) {
-    writing_ = std::make_shared<Stripe>(path, OpenFlags{.write = true},
-                                        [here = here_, growth = growth_](const OpContext& ctx, RemoteFile& there) {
-                                          return growth->Prove(ctx, there, *here);
-                                        });
+    writing_ = std::make_shared<Stripe>(
+        path, OpenFlags{.write = true},
+        [here = here_, growth = growth_](const OpContext& ctx, const Stripe::Opening& open) -> Result<Sameness> {
+          RemoteFile* const there = TRY(open());
+          return growth->Prove(ctx, *there, *here);
+        });
   }
 }
 
@@ -82,6 +98,11 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
       reading_->Spread(*pool_, channels, when_opened_.size / kWorthAHandle);
     }
     if (auto way = reading_->Choose(channels, bytes)) {
+      if (way->use.channel().under_way() > kFullLane) {
+        if (auto share = pool_->TryTakeShare(bytes, kReadShareBesides)) {
+          return Way{std::nullopt, std::move(share)};
+        }
+      }
       return Way{std::move(way), std::nullopt};
     }
     if (auto share = pool_->TryTakeShare(bytes, kReadShare)) {
@@ -99,7 +120,7 @@ Result<std::size_t> LaneFile::Read(const OpContext& ctx, std::uint64_t offset, s
   if (out.size() <= kSmall) {
     return here_->Read(ctx, offset, out);
   }
-  pool_->NoteBulk(out.size());
+  pool_->NoteBulk(when_opened_.size >= kMuchToCome ? kMuchToComeWeight * out.size() : out.size());
   for (;;) {
     Way way = FindWayToRead(ctx, out.size());
     if (!way.bulk) {

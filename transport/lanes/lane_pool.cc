@@ -43,8 +43,11 @@ unsigned LanePool::WantedLocked(TimePoint now) const {
   if (now - last_bulk_ > options_.pause) {
     return 0;
   }
-  return static_cast<unsigned>(std::min<std::uint64_t>(
-      bulk_in_a_row_ / std::max<std::uint64_t>(options_.worth_a_lane, 1), options_.connections));
+  // Who has moved twice of what one lane is worth goes on, most likely: the others dial at the same time, because a
+  // handshake takes a dozen round trips.
+  const std::uint64_t worth = std::max<std::uint64_t>(options_.worth_a_lane, 1);
+  const unsigned wanted = bulk_in_a_row_ < worth ? 0 : bulk_in_a_row_ < 2 * worth ? 1 : options_.connections;
+  return std::min(wanted, options_.connections);
 }
 
 void LanePool::NoteBulk(std::size_t bytes) {

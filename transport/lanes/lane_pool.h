@@ -30,7 +30,7 @@ namespace bt::lanes {
 struct LaneOptions {
   unsigned connections = 4;                   // bulk lanes, besides the interactive one; 0: none
   unsigned channels_per_lane = 2;             // an OpenSSH server takes 2 MiB per channel and round trip
-  std::uint64_t worth_a_lane = 4U << 20U;     // bulk bytes in a row that make one lane more worth its handshake
+  std::uint64_t worth_a_lane = 4U << 20U;     // bulk bytes in a row; twice of it is worth all of them
   std::chrono::milliseconds pause{5'000};     // without bulk work: what was transferred before is forgotten
   std::chrono::milliseconds idle{30'000};     // without bulk work: lanes are closed
   std::chrono::milliseconds silence{15'000};  // with work under way: a lane counts as dead, as the link does

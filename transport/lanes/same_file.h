@@ -1,9 +1,9 @@
 // Whether a handle that was opened by path on another channel leads to the same file. SFTP v3 has no inode number, and
 // the name may have been given to another file meanwhile, so it must be proved.
 //
-// For reading (CompareForReading): size, mtime, mode and owner of both handles agree, both asked after the opening, and
-// the file has been at rest for some seconds by the server's clock. Another file of the same size, made since, has
-// another mtime.
+// For reading (CompareForReading): size, mtime, mode and owner of both handles agree, asked while the second was being
+// opened and after it was, and the file has been at rest for some seconds by the server's clock. Another file of the
+// same size, made since, has another mtime.
 //
 // For writing a mistake would change somebody else's file, so that is not enough. Nothing is set on the server to find
 // out, either: SFTP v3 sets atime and mtime together and in whole seconds, which would move mtime under the feet of
@@ -29,7 +29,7 @@ enum class Sameness {
   kOther,   // not the same, or it cannot be told at all
 };
 
-// `there` and `here`: the two handles, both asked after the second was opened.
+// `there` and `here`: the two handles; `there` was asked after it was opened.
 Sameness CompareForReading(const Attributes& there, const Attributes& here);
 // What must agree of a file that is being written.
 bool SameKind(const Attributes& there, const Attributes& here);

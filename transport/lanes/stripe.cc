@@ -177,8 +177,11 @@ Result<Sameness> Stripe::OpenAndProve(const OpContext& ctx, const BulkChannel::U
       return Error{Code::kInterrupted, "the file was closed or its name changed", "lanes.closed", Fate::kNotSent};
     }
   }
-  handle = TRY(use.fs().Open(ctx, path_, flags_, 0)).file;
-  return proof_(ctx, *handle);
+  return proof_(ctx, [&]() -> Result<RemoteFile*> {
+    auto opened = TRY(use.fs().Open(ctx, path_, flags_, 0));
+    handle = std::move(opened.file);
+    return handle.get();
+  });
 }
 
 }  // namespace bt::lanes

@@ -21,8 +21,10 @@ namespace bt::lanes {
 
 class Stripe : public std::enable_shared_from_this<Stripe> {
  public:
-  // Whether the handle leads to the file; blocks, on an errand's thread.
-  using Proof = std::function<Result<Sameness>(const OpContext&, RemoteFile&)>;
+  // Opens the handle that is to be proved, and owns it.
+  using Opening = std::function<Result<RemoteFile*>()>;
+  // Whether the handle leads to the file; opens it once. Blocks, on an errand's thread.
+  using Proof = std::function<Result<Sameness>(const OpContext&, const Opening&)>;
 
   Stripe(RemotePath path, const OpenFlags& flags, Proof proof);
   ~Stripe();

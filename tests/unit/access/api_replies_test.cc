@@ -75,15 +75,15 @@ TEST(Grants, AreRead) {
   ASSERT_TRUE(grant.ok());
   EXPECT_EQ(grant->certificate, "ssh-ed25519-cert-v01@openssh.com AAAA");
   EXPECT_EQ(grant->jwt.Reveal(), "j.w.t");
-  EXPECT_EQ(grant->proxy_host, "proxy.example.com");
-  EXPECT_EQ(grant->proxy_port, 443);
+  EXPECT_EQ(grant->proxy.host, "proxy.example.com");
+  EXPECT_EQ(grant->proxy.port, 443);
   EXPECT_EQ(grant->expires_at, ParseIsoTime("2026-01-31T10:00:00Z"));
 }
 
 TEST(Grants, NeedNoExpiryAndTakeAddresses) {
   const Result<Grant> grant = ParseGrant(R"({"ssh_certificate":"c","jwt":"j","proxy_address":"[::1]:2222"})");
   ASSERT_TRUE(grant.ok());
-  EXPECT_EQ(grant->proxy_host, "::1");
+  EXPECT_EQ(grant->proxy.host, "::1");
   EXPECT_EQ(grant->expires_at, std::nullopt);
 }
 

@@ -28,8 +28,8 @@ class ProxyStreamTest : public ::testing::Test {
   static Grant GrantFor(std::uint16_t port, const std::string& host = "localhost") {
     Grant grant;
     grant.jwt = Secret(kJwt);
-    grant.proxy_host = host;
-    grant.proxy_port = port;
+    grant.proxy.host = host;
+    grant.proxy.port = port;
     return grant;
   }
   Result<std::unique_ptr<ByteStream>> Open(std::uint16_t port, const std::string& host = "localhost") {
