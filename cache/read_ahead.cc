@@ -35,8 +35,7 @@ ReadAhead::Wish ReadAhead::OnRead(std::uint64_t offset, std::uint64_t length, st
     stream->next = std::max(stream->next, offset + length);
   }
   const std::uint64_t run = stream->next - stream->start;
-  const std::uint64_t window =
-      std::min(run == length ? length : std::max(kGrowth * run, kSmallestWindow), largest_window);
+  const std::uint64_t window = std::min(run == length ? length : std::max(2 * run, kSmallestWindow), largest_window);
   return {.range = {std::max(stream->next, stream->planned), stream->next + window},
           .near = {std::max(stream->next, stream->planned_near), stream->next + std::min(window, kNear)},
           .window = window,

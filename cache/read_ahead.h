@@ -2,9 +2,8 @@
 //
 // A file is read by several streams at once: programs that map it (safetensors, torch, GGUF) fault in several places in
 // turn, and several threads share one descriptor. Each stream runs forward; small steps back and forth within it are
-// the kernel's parallel requests. A stream asks for four times of what it has consumed so far, up to the largest
-// window, so that what is fetched in vain is bounded by what was of use, and few round trips pass until a link is full.
-// A single read somewhere asks for nothing.
+// the kernel's parallel requests. A stream asks for twice of what it has consumed so far, up to the largest window, so
+// that what is fetched in vain is bounded by what was of use. A single read somewhere asks for nothing.
 //
 // Threading: none; the owner guards it.
 #pragma once
@@ -19,7 +18,6 @@ class ReadAhead {
  public:
   static constexpr std::size_t kStreams = 16;
   static constexpr std::uint64_t kSmallestWindow = 256U << 10U;  // bytes; two of the kernel's requests
-  static constexpr std::uint64_t kGrowth = 4;
   static constexpr std::uint64_t kNear = 4U << 20U;  // what a disk needs to be asked for at a time to run at full speed
   static constexpr std::uint64_t kReorder = 1U << 20U;  // how far the kernel's parallel requests may be out of order
 

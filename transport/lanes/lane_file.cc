@@ -14,8 +14,8 @@ constexpr std::uint64_t kWorthAHandle = 4_MiB;
 // By how much a file must have grown under our writes before handles are opened for them.
 constexpr std::uint64_t kWorthWriting = 2_MiB;
 // Who begins to read a file of this size is likely to read the rest: then what was read counts for more.
-constexpr std::uint64_t kMuchToCome = 64_MiB;
-constexpr std::uint64_t kMuchToComeWeight = 8;
+constexpr std::uint64_t kMuchToCome = 256_MiB;
+constexpr std::uint64_t kMuchToComeWeight = 16;
 // As ServerClock::Settled, for a file whose mtime we have seen ourselves: after this no second writer leaves the same.
 constexpr std::chrono::seconds kAtRest{3};
 
@@ -59,6 +59,15 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
                      : Sameness::kNotYet;
         });
   }
+  // As soon as a lane is there, because by then all who read may wait for what is on its way here.
+  if (reading_ != nullptr && when_opened_.size >= kWorthAHandle) {
+    spread_ = std::make_shared<const LanePool::LaneWatcher>(
+        [stripe = reading_, &lanes = *pool_, when_opened = when_opened_, opened_at = opened_at_] {
+          if (AtRest(lanes, when_opened, opened_at, when_opened.mtime)) {
+            stripe->Spread(lanes, lanes.Channels(LanePool::For::kReading), when_opened.size / kWorthAHandle);
+          }
+        });
+  }
   // The server places appended bytes itself.
   if (flags.write && !flags.append) {
     writing_ = std::make_shared<Stripe>(
@@ -90,6 +99,9 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     const std::uint64_t seen = pool_->changes();
     const auto channels = pool_->Channels(LanePool::For::kReading);
     // The age is that of the opening; what changed since is younger, and the proof sees that.
+    if (channels.empty() && spread_ != nullptr && !watching_.exchange(true)) {
+      pool_->Watch(spread_);
+    }
     if (reading_ == nullptr || reading_->given_up() || channels.empty() ||
         !AtRest(*pool_, when_opened_, opened_at_, when_opened_.mtime)) {
       break;

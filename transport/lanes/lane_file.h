@@ -9,6 +9,7 @@
 // Threading: as RemoteFile.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -64,6 +65,8 @@ class LaneFile final : public RemoteFile {
   const std::shared_ptr<Growth> growth_;
   std::shared_ptr<Stripe> reading_;  // constant once made
   std::shared_ptr<Stripe> writing_;
+  std::shared_ptr<const LanePool::LaneWatcher> spread_;  // gives the file handles on the lanes there are; constant
+  std::atomic<bool> watching_{false};
 };
 
 }  // namespace bt::lanes

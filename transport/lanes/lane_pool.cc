@@ -60,6 +60,7 @@ void LanePool::NoteBulk(std::size_t bytes) {
   bulk_in_a_row_ = now - last_bulk_ > options_.pause ? bytes : bulk_in_a_row_ + bytes;
   last_bulk_ = now;
   const unsigned wanted = WantedLocked(now);
+  const bool first = keepers_.empty() && wanted > 0;
   while (keepers_.size() < wanted) {
     keepers_.emplace_back([this, stop = stop_.get_token(), index = static_cast<unsigned>(keepers_.size())] {
       SetThreadName("bt-lane");
@@ -68,6 +69,11 @@ void LanePool::NoteBulk(std::size_t bytes) {
   }
   if (wanted != before) {
     changed_.NotifyAll();
+  }
+  lock.Unlock();
+  if (first) {
+    // Which files are at rest is known when the lanes are there, and not four round trips later.
+    Run([this](const OpContext& ctx) { clock_.Ask(ctx, interactive_->fs()); });
   }
 }
 
@@ -327,6 +333,21 @@ void LanePool::Publish(const Lane& lane) {
   }
   ++changes_;
   changed_.NotifyAll();
+  std::erase_if(watchers_, [](const auto& watcher) { return watcher.expired(); });
+  const std::vector<std::weak_ptr<const LaneWatcher>> watchers = watchers_;
+  lock.Unlock();
+  for (const auto& weak : watchers) {
+    Run([weak](const OpContext& /*ctx*/) {
+      if (const auto watcher = weak.lock()) {
+        (*watcher)();
+      }
+    });
+  }
+}
+
+void LanePool::Watch(const std::shared_ptr<const LaneWatcher>& watcher) {
+  MutexLock lock(mutex_);
+  watchers_.push_back(watcher);
 }
 
 std::optional<Error> LanePool::Ended(const Lane& lane) const {

@@ -55,6 +55,9 @@ class LanePool {
   void NoteBulk(std::size_t bytes);
   // Open channels; empty while there is no bulk lane.
   std::vector<std::shared_ptr<BulkChannel>> Channels(For what) const;
+  // Calls it for each lane that opens from now on, on an errand's thread, while it lives.
+  using LaneWatcher = std::function<void()>;
+  void Watch(const std::shared_ptr<const LaneWatcher>& watcher);
   // Bulk lanes that are up.
   unsigned lanes() const;
   // As Session::unsettled_servers().
@@ -120,6 +123,7 @@ class LanePool {
   const LaneOptions options_;
   std::stop_source stop_;
   ServerClock clock_;
+  std::vector<std::weak_ptr<const LaneWatcher>> watchers_ GUARDED_BY(mutex_);
 
   mutable Mutex mutex_;
   mutable CondVar changed_;
