@@ -1,12 +1,9 @@
 #include "cache/read_cache.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <utility>
 
+#include "transport/base/free_memory.h"
 #include "transport/base/thread_name.h"
 
 namespace bt {
@@ -15,13 +12,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
 constexpr std::size_t kSweep = 256;  // entries that are gone are swept out when there may be as many
-
-// What was freed stays with the allocator, in pieces of up to a fetch each, unless it is told.
-void GiveBackToSystem() {
-#ifdef __GLIBC__
-  ::malloc_trim(0);
-#endif
-}
 
 // For what must be found without the server.
 class NoFile final : public RemoteFile {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "transport/base/free_memory.h"
 #include "transport/base/thread_name.h"
 #include "transport/base/units.h"
 
@@ -238,6 +239,7 @@ void LanePool::Keep(const std::stop_token& stop, unsigned index) {
       continue;
     }
     Carry(stop, OpenChannels(OpContext::WithTimeout(options_.dial_timeout, stop), std::move(connection)));
+    GiveBackToSystem();  // its buffers
   }
 }
 
