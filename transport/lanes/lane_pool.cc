@@ -15,8 +15,6 @@ namespace {
 
 // How often a lane looks whether it is dead or idle. Whoever uses it notices its end at once.
 constexpr std::chrono::milliseconds kLook{500};
-constexpr std::chrono::milliseconds kErrandTimeout{10'000};
-constexpr std::size_t kMostErrandThreads = 8;
 // A lane that lived for this long was no mistake of the moment: dialling it again needs no patience.
 constexpr std::chrono::seconds kProven{10};
 
@@ -191,44 +189,6 @@ void LanePool::NotifyChange() {
   MutexLock lock(mutex_);
   ++changes_;
   changed_.NotifyAll();
-}
-
-void LanePool::Run(std::function<void(const OpContext&)> errand) {
-  MutexLock lock(mutex_);
-  if (stopped_) {
-    return;
-  }
-  errands_.push_back(std::move(errand));
-  if (idle_errand_threads_ < errands_.size() && errand_threads_.size() < kMostErrandThreads) {
-    errand_threads_.emplace_back([this] {
-      SetThreadName("bt-lane-errand");
-      RunErrands();
-    });
-  }
-  changed_.NotifyAll();
-}
-
-void LanePool::RunErrands() {
-  const OpContext until_stopped{TimePoint::max(), stop_.get_token()};
-  for (;;) {
-    std::function<void(const OpContext&)> errand;
-    {
-      MutexLock lock(mutex_);
-      ++idle_errand_threads_;
-      while (errands_.empty() && !stop_.stop_requested()) {
-        changed_.Wait(mutex_, until_stopped);
-      }
-      --idle_errand_threads_;
-      if (stop_.stop_requested()) {
-        return;
-      }
-      errand = std::move(errands_.front());
-      errands_.pop_front();
-    }
-    errand(OpContext::WithTimeout(kErrandTimeout, stop_.get_token()));
-    errand = nullptr;  // what it holds goes before others are told
-    NotifyChange();
-  }
 }
 
 void LanePool::Keep(const std::stop_token& stop, unsigned index) {
