@@ -52,6 +52,8 @@ ssize_t ReadParts(int fd, std::span<const struct iovec> parts, std::uint64_t off
 
 }  // namespace
 
+DirectReads::DirectReads(int fd) : fd_(fd) { ::posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); }
+
 bool DirectReads::Worthwhile(std::span<const struct iovec> parts, std::uint64_t offset) const {
   std::uint64_t length = 0;
   for (const struct iovec& part : parts) {

@@ -22,8 +22,9 @@ namespace bt {
 
 class DirectReads {
  public:
-  // Of the file that `fd` is open for, which must live longer.
-  explicit DirectReads(int fd) : fd_(fd) {}
+  // Of the file that `fd` is open for, which must live longer. The kernel no longer reads ahead through it: what will
+  // be wanted next is known better here (read_ahead.h).
+  explicit DirectReads(int fd);
 
   // preadv(2); not interrupted by signals. Blocks on the disk.
   ssize_t Read(std::span<const struct iovec> parts, std::uint64_t offset);

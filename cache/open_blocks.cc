@@ -134,10 +134,7 @@ std::uint64_t RandomNumber() {
 }
 
 OpenBlocks::OpenBlocks(UniqueFd fd, bool writable, BlockHeader header)
-    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)), direct_(fd_.get()) {
-  // What will be wanted next is known better here (read_ahead.h).
-  ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
-}
+    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)), direct_(fd_.get()) {}
 
 Result<std::shared_ptr<OpenBlocks>> OpenBlocks::OpenAny(const std::filesystem::path& file) {
   bool writable = true;

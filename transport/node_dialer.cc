@@ -1,5 +1,6 @@
 #include "transport/node_dialer.h"
 
+#include <chrono>
 #include <functional>
 #include <stop_token>
 #include <thread>
@@ -10,6 +11,50 @@
 #include "transport/base/thread_name.h"
 
 namespace bt {
+namespace {
+
+constexpr std::chrono::seconds kPatienceOfProxy{5};
+
+// A connection to the proxy that is made beside the call to the API, which tells the proxy only in the end: most likely
+// it is that of the last time. Two round trips less for each lane and each reconnect.
+//
+// Nothing is said to the proxy until the API has answered. It may hang up on whoever is silent for long, and that would
+// look like its refusal: after kPatienceOfProxy a new connection is made.
+class ProxyAhead {
+ public:
+  ProxyAhead(const OpContext& ctx, access::ProxyAddress proxy, const access::ProxyOptions& options)
+      : proxy_(std::move(proxy)), interrupted_(ctx.cancel, [this] { stop_.request_stop(); }) {
+    if (!proxy_.host.empty()) {
+      thread_ = std::jthread([this, &options, deadline = ctx.deadline] {
+        SetThreadName("bt-proxy");
+        stream_ = access::ConnectToProxy(OpContext{deadline, stop_.get_token()}, proxy_, options);
+      });
+    }
+  }
+  ~ProxyAhead() { stop_.request_stop(); }
+  ProxyAhead(const ProxyAhead&) = delete;
+  ProxyAhead& operator=(const ProxyAhead&) = delete;
+
+  // Blocks until it is connected; connects anew where the proxy is another one, or may be tired of waiting.
+  Result<std::unique_ptr<ByteStream>> Take(const OpContext& ctx, const access::ProxyAddress& proxy,
+                                           const access::ProxyOptions& options) {
+    if (!thread_.joinable() || proxy != proxy_ || Clock::now() - began_ > kPatienceOfProxy) {
+      return access::ConnectToProxy(ctx, proxy, options);
+    }
+    thread_.join();
+    return std::move(stream_);
+  }
+
+ private:
+  const TimePoint began_ = Clock::now();
+  const access::ProxyAddress proxy_;
+  std::stop_source stop_;
+  std::stop_callback<std::function<void()>> interrupted_;
+  Result<std::unique_ptr<ByteStream>> stream_{Error{}};
+  std::jthread thread_;  // ends first
+};
+
+}  // namespace
 
 DialerOptions DialerOptions::From(const access::Environment& environment) {
   DialerOptions options;
@@ -33,45 +78,6 @@ NodeDialer::NodeDialer(access::Target target, access::Credentials credentials, s
       key_pair_(std::move(key_pair)),
       options_(std::move(options)),
       api_(std::move(credentials), options_.api) {}
-
-namespace {
-
-// A connection to the proxy that is made beside the call to the API, which tells the proxy only in the end: most likely
-// it is that of the last time. Two round trips less for each lane and each reconnect.
-class ProxyAhead {
- public:
-  ProxyAhead(const OpContext& ctx, access::ProxyAddress proxy, const access::ProxyOptions& options)
-      : proxy_(std::move(proxy)), interrupted_(ctx.cancel, [this] { stop_.request_stop(); }) {
-    if (!proxy_.host.empty()) {
-      thread_ = std::jthread([this, &options, deadline = ctx.deadline] {
-        SetThreadName("bt-proxy");
-        stream_ = access::ConnectToProxy(OpContext{deadline, stop_.get_token()}, proxy_, options);
-      });
-    }
-  }
-  ~ProxyAhead() { stop_.request_stop(); }
-  ProxyAhead(const ProxyAhead&) = delete;
-  ProxyAhead& operator=(const ProxyAhead&) = delete;
-
-  // Blocks until it is connected; connects anew where the proxy is another one.
-  Result<std::unique_ptr<ByteStream>> Take(const OpContext& ctx, const access::ProxyAddress& proxy,
-                                           const access::ProxyOptions& options) {
-    if (!thread_.joinable() || proxy != proxy_) {
-      return access::ConnectToProxy(ctx, proxy, options);
-    }
-    thread_.join();
-    return std::move(stream_);
-  }
-
- private:
-  const access::ProxyAddress proxy_;
-  std::stop_source stop_;
-  std::stop_callback<std::function<void()>> interrupted_;
-  Result<std::unique_ptr<ByteStream>> stream_{Error{}};
-  std::jthread thread_;  // ends first
-};
-
-}  // namespace
 
 Result<DialedNode> NodeDialer::Dial(const OpContext& ctx) {
   ProxyAhead ahead(ctx, LastProxy(), options_.proxy);

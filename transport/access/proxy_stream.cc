@@ -137,10 +137,4 @@ Result<std::unique_ptr<ByteStream>> PresentGrant(const OpContext& ctx, std::uniq
   return stream;
 }
 
-Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
-                                                    const ProxyOptions& options) {
-  std::unique_ptr<ByteStream> stream = TRY(ConnectToProxy(ctx, grant.proxy, options));
-  return PresentGrant(ctx, std::move(stream), grant, options);
-}
-
 }  // namespace bt::access

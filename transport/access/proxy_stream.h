@@ -29,8 +29,4 @@ Result<std::unique_ptr<ByteStream>> ConnectToProxy(const OpContext& ctx, const P
 Result<std::unique_ptr<ByteStream>> PresentGrant(const OpContext& ctx, std::unique_ptr<ByteStream> stream,
                                                  const Grant& grant, const ProxyOptions& options);
 
-// Both.
-Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
-                                                    const ProxyOptions& options);
-
 }  // namespace bt::access

@@ -42,11 +42,13 @@ unsigned LanePool::WantedLocked(TimePoint now) const {
   if (now - last_bulk_ > options_.pause) {
     return 0;
   }
+  const std::uint64_t worth = std::max<std::uint64_t>(options_.worth_a_lane, 1);
+  if (bulk_in_a_row_ < worth) {
+    return 0;
+  }
   // Who has moved twice of what one lane is worth goes on, most likely: the others dial at the same time, because a
   // handshake takes a dozen round trips.
-  const std::uint64_t worth = std::max<std::uint64_t>(options_.worth_a_lane, 1);
-  const unsigned wanted = bulk_in_a_row_ < worth ? 0 : bulk_in_a_row_ < 2 * worth ? 1 : options_.connections;
-  return std::min(wanted, options_.connections);
+  return bulk_in_a_row_ < 2 * worth ? std::min(1U, options_.connections) : options_.connections;
 }
 
 void LanePool::NoteBulk(std::size_t bytes) {

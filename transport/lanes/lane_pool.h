@@ -123,13 +123,13 @@ class LanePool {
   const LaneOptions options_;
   std::stop_source stop_;
   ServerClock clock_;
-  std::vector<std::weak_ptr<const LaneWatcher>> watchers_ GUARDED_BY(mutex_);
 
   mutable Mutex mutex_;
   mutable CondVar changed_;
   std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::vector<Lane> lanes_ GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<const LaneWatcher>> watchers_ GUARDED_BY(mutex_);
   // All that are open, and those of ended lanes whose server may have something left to write.
   std::vector<std::shared_ptr<BulkChannel>> channels_ GUARDED_BY(mutex_);
   std::uint64_t next_channel_ GUARDED_BY(mutex_) = 1;

@@ -21,6 +21,13 @@ const std::string kFrame = std::string("\0\0\0\x11", 4) + kJwt;
 const std::string kYes(1, '\0');
 const std::string kBanner = "SSH-2.0-OpenSSH_9.2p1\r\n";
 
+// Both steps.
+Result<std::unique_ptr<ByteStream>> OpenProxyStream(const OpContext& ctx, const Grant& grant,
+                                                    const ProxyOptions& options) {
+  std::unique_ptr<ByteStream> stream = TRY(ConnectToProxy(ctx, grant.proxy, options));
+  return PresentGrant(ctx, std::move(stream), grant, options);
+}
+
 class ProxyStreamTest : public ::testing::Test {
  protected:
   ProxyStreamTest() { options_.ca.file = files_.Write("ca.pem", ca_.pem()); }

@@ -21,7 +21,6 @@ class DirectReadsTest : public ::testing::Test {
       : path_(temporary_.path() / "file"), fd_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
     const auto bytes = TrueBytes(1, 0, kBytes);
     EXPECT_EQ(::write(fd_.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(kBytes));
-    ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);
   }
 
   // How many bytes there were; they are right.

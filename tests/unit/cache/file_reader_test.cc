@@ -176,7 +176,5 @@ TEST_F(Reading, StaysWithinItsBudget) {
   EXPECT_LE(most, 4_MiB + 8 * 2 * 160_KiB);  // what somebody waits for is always granted
 }
 
-// A second writer does on the server's side what no attribute shows at once; whoever opens the file afterwards must
-// read what is there.
 }  // namespace
 }  // namespace bt

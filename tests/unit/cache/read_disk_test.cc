@@ -200,6 +200,8 @@ TEST_F(ReadingWithDisk, AnswersFromWhatIsThereWhileTheLinkIsDown) {
   reader->Close();
 }
 
+// A second writer does on the server's side what no attribute shows at once; whoever opens the file afterwards must
+// read what is there.
 TEST_F(ReadingWithDisk, OfAFreshHandleIsRightWhateverASecondWriterDid) {
   UseDisk();
   const unsigned seed = std::random_device{}();
