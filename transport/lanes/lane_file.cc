@@ -1,7 +1,6 @@
 #include "transport/lanes/lane_file.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "transport/base/units.h"
@@ -25,8 +24,8 @@ constexpr std::uint64_t kReadShare = 4_MiB;
 // waits on each bulk lane.
 constexpr std::uint64_t kReadShareBesides = 3_MiB;
 constexpr std::uint64_t kFullLane = 4_MiB;
-// What an OpenSSH server lets one channel send ahead; more would not be faster.
-constexpr std::uint64_t kWriteShare = 2_MiB;
+// Twice what an OpenSSH server lets one channel send ahead; more would not be faster, and people would wait for it.
+constexpr std::uint64_t kWriteShare = 4_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
 
@@ -45,14 +44,10 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
         path, OpenFlags{.read = true},
         [here = here_, &lanes = *pool_, when_opened = when_opened_, opened_at = opened_at_](
             const OpContext& ctx, const Stripe::Opening& open) -> Result<Sameness> {
-          // Beside the opening, because it queues behind what is being read here.
-          Result<Attributes> of_here = Error{};
-          std::jthread beside([&of_here, &here, &ctx] { of_here = here->Stat(ctx); });
-          const Result<RemoteFile*> there = open();
-          const Result<Attributes> of_there = there.ok() ? (*there)->Stat(ctx) : there.error();
-          beside.join();
-          const Attributes seen_there = TRY(of_there);
-          const Attributes seen_here = TRY(of_here);
+          StatBeside of_here(ctx, *here);
+          RemoteFile* const there = TRY(open());
+          const Attributes seen_there = TRY(there->Stat(ctx));
+          const Attributes seen_here = TRY(of_here.Take());
           const Sameness sameness = CompareForReading(seen_there, seen_here);
           return sameness != Sameness::kSame || AtRest(lanes, when_opened, opened_at, seen_here.mtime)
                      ? sameness
@@ -81,7 +76,7 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
 
 LaneFile::~LaneFile() {
   growth_->OnClose();
-  const auto channels = pool_->Channels(LanePool::For::kClosing);
+  const auto channels = pool_->Channels(LanePool::For::kHandles);
   for (const auto& stripe : {reading_, writing_}) {
     if (stripe != nullptr) {
       stripe->Close(channels);
@@ -154,16 +149,13 @@ Result<std::size_t> LaneFile::Read(const OpContext& ctx, std::uint64_t offset, s
 Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t bytes) {
   for (;;) {
     const std::uint64_t seen = pool_->changes();
-    const auto channels = pool_->Channels(LanePool::For::kWriting);
-    if (channels.empty()) {
-      return Way{std::nullopt, pool_->TakeShare(bytes)};
-    }
     if (writing_ != nullptr && !writing_->given_up()) {
       const std::uint64_t grown = growth_->grown();
       if (grown >= kWorthWriting) {
-        writing_->Spread(*pool_, channels, std::max<std::size_t>(grown / kWorthAHandle, 1));
+        writing_->Spread(*pool_, pool_->Channels(LanePool::For::kHandles),
+                         std::max<std::size_t>(grown / kWorthAHandle, 1));
       }
-      if (auto way = writing_->Choose(channels, bytes)) {
+      if (auto way = writing_->Choose(pool_->Channels(LanePool::For::kWriting), bytes)) {
         return Way{std::move(way), std::nullopt};
       }
     }

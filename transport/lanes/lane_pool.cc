@@ -83,7 +83,7 @@ std::vector<std::shared_ptr<BulkChannel>> LanePool::Channels(For what) const {
   MutexLock lock(mutex_);
   for (const Lane& lane : lanes_) {
     for (const auto& channel : lane.channels) {
-      const bool suits = what == For::kClosing || (what == For::kReading ? channel->first() : channel->identified());
+      const bool suits = what == For::kHandles || (what == For::kReading ? channel->first() : channel->identified());
       if (suits && !channel->closed()) {
         open.push_back(channel);
       }

@@ -43,7 +43,7 @@ struct LaneOptions {
 class LanePool {
  public:
   // What uses a channel: reads need one per lane, writes all whose server is known. Handles can be on any.
-  enum class For { kReading, kWriting, kClosing };
+  enum class For { kReading, kWriting, kHandles };
 
   // `dialer` outlives the pool.
   LanePool(std::shared_ptr<LaneConnection> interactive, LaneDialer& dialer, const LaneOptions& options);

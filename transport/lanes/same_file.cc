@@ -61,27 +61,25 @@ void Growth::OnClose() {
   grew_.NotifyAll();
 }
 
-Result<std::optional<std::uint64_t>> Growth::Look(const OpContext& ctx, RemoteFile& there,
-                                                  const Attributes& here) const {
+Result<std::optional<Attributes>> Growth::Look(const OpContext& ctx, RemoteFile& there) const {
   const std::uint64_t least = at_least();
   const Attributes seen = TRY(there.Stat(ctx));
   const std::uint64_t most = at_most();
-  if (seen.size < least || seen.size > most || !SameKind(seen, here)) {
-    return std::optional<std::uint64_t>();
-  }
-  return std::optional(seen.size);
+  return seen.size < least || seen.size > most ? std::nullopt : std::optional(seen);
 }
 
 Result<Sameness> Growth::Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here) const {
-  const Attributes kind = TRY(here.Stat(ctx));
-  const auto first = TRY(Look(ctx, there, kind));
+  StatBeside kind(ctx, here);
+  const auto first = TRY(Look(ctx, there));
   if (!first) {
     return Sameness::kOther;
   }
-  if (!AwaitBeyond(ctx, *first)) {
+  if (!AwaitBeyond(ctx, first->size)) {
     return Sameness::kNotYet;
   }
-  return TRY(Look(ctx, there, kind)) ? Sameness::kSame : Sameness::kOther;
+  const auto second = TRY(Look(ctx, there));
+  const Attributes seen_here = TRY(kind.Take());
+  return second && SameKind(*first, seen_here) && SameKind(*second, seen_here) ? Sameness::kSame : Sameness::kOther;
 }
 
 }  // namespace bt::lanes

@@ -17,6 +17,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <thread>
+#include <utility>
 
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
@@ -33,6 +35,25 @@ enum class Sameness {
 Sameness CompareForReading(const Attributes& there, const Attributes& here);
 // What must agree of a file that is being written.
 bool SameKind(const Attributes& there, const Attributes& here);
+
+// Asks what a handle is beside other work, because the answer queues behind what is under way there.
+class StatBeside {
+ public:
+  // Both outlive it.
+  StatBeside(const OpContext& ctx, RemoteFile& file) : asking_([this, &ctx, &file] { answer_ = file.Stat(ctx); }) {}
+  StatBeside(const StatBeside&) = delete;
+  StatBeside& operator=(const StatBeside&) = delete;
+
+  // Blocks for the answer. Once.
+  Result<Attributes> Take() {
+    asking_.join();
+    return std::move(answer_);
+  }
+
+ private:
+  Result<Attributes> answer_ = Error{};
+  std::jthread asking_;  // ends first
+};
 
 // How far the file must have reached by our own writes.
 class Growth {
@@ -59,8 +80,8 @@ class Growth {
   Result<Sameness> Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here) const;
 
  private:
-  // Whether the size seen fits, and which it was.
-  Result<std::optional<std::uint64_t>> Look(const OpContext& ctx, RemoteFile& there, const Attributes& here) const;
+  // What is seen, if its size fits.
+  Result<std::optional<Attributes>> Look(const OpContext& ctx, RemoteFile& there) const;
 
   const std::uint64_t base_;
   mutable Mutex mutex_;
