@@ -117,20 +117,18 @@ def mapped_tensor(run):
 
 
 def look_ups(run):
-    """Each name is new; its directory was seen in a listing. Idle, then beside a cold read at full speed."""
+    """Each name is new, and so is its directory. Idle, then beside a cold read at full speed."""
     tree, big = run.workspace.make_lookup_tree(), run.workspace.make_big()
     run.mount_cold()
-    run.program("ls", "-l", run.here(tree))
-    paths = [run.here(f"{tree}/d{i:04}/name") for i in range(run.sizes.lookups_idle + run.sizes.lookups_loaded)]
-    random.Random(run.round).shuffle(paths)
-    idle, loaded = paths[:run.sizes.lookups_idle], paths[run.sizes.lookups_idle:]
-    waits = run.work("look_up", paths=idle, pause=0.005)["waits"]
+    folders = [run.here(f"{tree}/{i:04}/only") for i in range(run.sizes.lookups_idle + run.sizes.lookups_loaded)]
+    random.Random(run.round).shuffle(folders)
+    idle, loaded = folders[:run.sizes.lookups_idle], folders[run.sizes.lookups_idle:]
+    waits = run.work("look_up", folders=idle, pause=0.005)["waits"]
     run.add("stat-idle-p50", statistics.median(waits), waits=waits)
-    waits = run.work("look_up", paths=loaded, pause=0.005, beside=run.here(big), lead=0.3,
+    waits = run.work("look_up", folders=loaded, pause=0.005, beside=run.here(big), lead=0.3,
                      patience=run.settings.patience)["waits"]
     if waits:
-        waits.sort()
-        run.add("stat-loaded-p99", waits[min(len(waits) - 1, int(len(waits) * 0.99))], waits=waits,
+        run.add("stat-loaded-p99", sorted(waits)[min(len(waits) - 1, int(len(waits) * 0.99))], waits=waits,
                 median=statistics.median(waits))
 
 

@@ -172,11 +172,12 @@ class Workspace:
         return name
 
     def make_lookup_tree(self):
-        """One file in each of many directories: names that no listing of another directory can tell."""
+        """One file in each of many directories, and no two of those in one: whoever looks from one to the next walks
+        along no path that could be foreseen."""
         if self._once("lookups"):
             for index in range(self.sizes.lookups_idle + self.sizes.lookups_loaded):
-                os.makedirs(self.path(f"lookups/d{index:04}"))
-                with open(self.path(f"lookups/d{index:04}/name"), "wb") as file:
+                os.makedirs(self.path(f"lookups/{index:04}/only"))
+                with open(self.path(f"lookups/{index:04}/only/name"), "wb") as file:
                     file.write(b"x")
         return "lookups"
 

@@ -18,8 +18,9 @@ constexpr std::uint64_t kMuchToComeWeight = 16;
 // As ServerClock::Settled, for a file whose mtime we have seen ourselves: after this no second writer leaves the same.
 constexpr std::chrono::seconds kAtRest{3};
 
-// Bulk bytes on the interactive lane while the bulk lanes get their handles.
-constexpr std::uint64_t kReadShare = 4_MiB;
+// Bulk bytes on the interactive lane while bulk lanes are opened, and get their handles: a usual TCP window and half of
+// it, so that it never runs dry, and requests of people wait for half a round trip.
+constexpr std::uint64_t kReadShare = 6_MiB;
 // And when they have: what leaves room in a usual TCP window for requests of people, while more than such a window
 // waits on each bulk lane.
 constexpr std::uint64_t kReadShareBesides = 3_MiB;
@@ -97,14 +98,16 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     if (channels.empty() && spread_ != nullptr && !watching_.exchange(true)) {
       pool_->Watch(spread_);
     }
-    if (reading_ == nullptr || reading_->given_up() || channels.empty() ||
-        !AtRest(*pool_, when_opened_, opened_at_, when_opened_.mtime)) {
+    const bool may_go_by_lanes =
+        reading_ != nullptr && !reading_->given_up() && AtRest(*pool_, when_opened_, opened_at_, when_opened_.mtime);
+    if (channels.empty() ? !pool_->opening() : !may_go_by_lanes) {
       break;
     }
-    if (when_opened_.size >= kWorthAHandle) {
+    if (!channels.empty() && when_opened_.size >= kWorthAHandle) {
       reading_->Spread(*pool_, channels, when_opened_.size / kWorthAHandle);
     }
-    if (auto way = reading_->Choose(channels, bytes)) {
+    auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
+    if (way) {
       if (way->use.channel().under_way() > kFullLane) {
         if (auto share = pool_->TryTakeShare(bytes, kReadShareBesides)) {
           return Way{std::nullopt, std::move(share)};
@@ -115,8 +118,10 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     if (auto share = pool_->TryTakeShare(bytes, kReadShare)) {
       return Way{std::nullopt, std::move(share)};
     }
-    reading_->Spread(*pool_, channels, 1);
-    if (!reading_->opening() || !pool_->AwaitChange(ctx, seen)) {
+    if (!channels.empty()) {
+      reading_->Spread(*pool_, channels, 1);
+    }
+    if ((!channels.empty() && !reading_->opening()) || !pool_->AwaitChange(ctx, seen)) {
       break;
     }
   }

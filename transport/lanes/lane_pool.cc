@@ -97,6 +97,12 @@ unsigned LanePool::lanes() const {
   return static_cast<unsigned>(lanes_.size());
 }
 
+bool LanePool::opening() const {
+  const TimePoint now = Clock::now();
+  MutexLock lock(mutex_);
+  return !stopped_ && lanes_.empty() && WantedLocked(now) > 0 && now >= no_dial_before_;
+}
+
 std::vector<std::optional<ServerProcess>> LanePool::unsettled_servers() const {
   std::vector<std::optional<ServerProcess>> servers;
   MutexLock lock(mutex_);
@@ -254,6 +260,8 @@ void LanePool::Refused(const Error& why) {
   }
   no_dial_before_ = now + patience;
   next_retry_ = std::min(2 * next_retry_, options_.last_retry);
+  ++changes_;
+  changed_.NotifyAll();
   spdlog::info("lanes: no further connection for bulk data ({}); going on with {}, trying again in {}", why.text,
                1 + lanes_.size(), FormatDuration(patience));
 }

@@ -60,6 +60,8 @@ class LanePool {
   void Watch(const std::shared_ptr<const LaneWatcher>& watcher);
   // Bulk lanes that are up.
   unsigned lanes() const;
+  // Whether the first are on their way.
+  bool opening() const;
   // As Session::unsettled_servers().
   std::vector<std::optional<ServerProcess>> unsettled_servers() const;
 
