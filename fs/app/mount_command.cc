@@ -20,6 +20,7 @@
 #include "fs/app/signal_watch.h"
 #include "fs/filesystem.h"
 #include "transport/access/environment.h"
+#include "transport/base/free_memory.h"
 #include "transport/base/units.h"
 #include "transport/lanes/lane_session.h"
 #include "transport/node_session.h"
@@ -240,6 +241,7 @@ int Fail(Reporter& reporter, const Error& error) {
 
 int ServeInThisProcess(MountPlan& plan, Reporter& reporter) {
   ForbidCoreDumps();
+  ShareHeaps();
   ::umask(077);  // for files of our own; what programs make through the mount has their umask
   if (plan.log_file.empty()) {
     LogToTerminal(plan.options.debug);
