@@ -3,6 +3,11 @@
 #include <utility>
 
 namespace bt::lanes {
+namespace {
+
+constexpr std::uint64_t kFirstAllowance = std::uint64_t{1} << 20U;
+
+}  // namespace
 
 BulkChannel::BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first)
     : fs_(std::move(fs)), number_(number), first_(first), last_used_(Clock::now()) {}
@@ -11,6 +16,7 @@ BulkChannel::Use::~Use() {
   if (channel_ != nullptr) {
     MutexLock lock(channel_->mutex_);
     channel_->under_way_ -= bytes_;
+    channel_->moved_ += bytes_;
     --channel_->uses_;
     channel_->last_used_ = Clock::now();
   }
@@ -63,6 +69,11 @@ bool BulkChannel::may_still_write() const {
 std::uint64_t BulkChannel::under_way() const {
   MutexLock lock(mutex_);
   return under_way_;
+}
+
+std::uint64_t BulkChannel::allowance() const {
+  MutexLock lock(mutex_);
+  return kFirstAllowance + moved_;
 }
 
 TimePoint BulkChannel::last_used() const {

@@ -59,6 +59,9 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   std::uint64_t number() const { return number_; }
   bool first() const { return first_; }
   std::uint64_t under_way() const;
+  // How much of writes may be under way, by what went before, as TCP begins: an OpenSSH server piles up what it cannot
+  // work off at once in a buffer that it enlarges for each packet, by copying all of it.
+  std::uint64_t allowance() const;
   // When work was last begun or ended.
   TimePoint last_used() const;
   // Since when there has been work without a break; nothing while there is none.
@@ -89,6 +92,7 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   bool written_ GUARDED_BY(mutex_) = false;
   bool write_lost_ GUARDED_BY(mutex_) = false;
   std::uint64_t under_way_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t moved_ GUARDED_BY(mutex_) = 0;
   std::size_t uses_ GUARDED_BY(mutex_) = 0;
   TimePoint last_used_ GUARDED_BY(mutex_);
   TimePoint busy_since_ GUARDED_BY(mutex_);

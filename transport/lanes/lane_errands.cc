@@ -1,5 +1,9 @@
-// LanePool: what is done beside the reads and writes, by a few threads: opening handles on lanes and proving them.
+// LanePool: what is done beside the reads and writes, by a few threads: opening handles on lanes and proving them, and
+// the channel beside the interactive one.
 
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "transport/base/thread_name.h"
@@ -9,7 +13,7 @@ namespace bt::lanes {
 namespace {
 
 constexpr std::chrono::milliseconds kErrandTimeout{10'000};
-constexpr std::size_t kMostErrandThreads = 8;
+constexpr std::size_t kMostErrandThreads = 16;
 
 }  // namespace
 
@@ -26,6 +30,43 @@ void LanePool::Run(std::function<void(const OpContext&)> errand) {
     });
   }
   changed_.NotifyAll();
+}
+
+void LanePool::Widen() {
+  {
+    MutexLock lock(mutex_);
+    if (widened_ || stopped_ || !lanes_.empty() || bulk_in_a_row_ < options_.worth_a_lane) {
+      return;
+    }
+    widened_ = true;
+  }
+  Run([this](const OpContext& ctx) {
+    auto server = interactive_->OpenChannel(ctx);
+    if (!server) {
+      spdlog::debug("lanes: no second channel on the first connection: {}", server.error().text);
+      return;
+    }
+    MutexLock lock(mutex_);
+    if (stopped_) {
+      return;
+    }
+    beside_ = std::make_shared<BulkChannel>(std::move(server).value(), next_channel_++, false);
+    channels_.push_back(beside_);
+    const auto channel = beside_;
+    lock.Unlock();
+    Identify(channel);
+  });
+}
+
+void LanePool::Identify(const std::shared_ptr<BulkChannel>& channel) {
+  // An errand must not hold the last reference to a channel of an ended lane.
+  Run([this, weak = std::weak_ptr(channel)](const OpContext& ctx) {
+    const auto alive = weak.lock();
+    if (const auto use = alive != nullptr ? alive->Begin(0) : std::nullopt) {
+      auto process = FindServerProcess(ctx, use->fs(), &clock_);
+      alive->Identify(process ? std::optional(std::move(process).value()) : std::nullopt);
+    }
+  });
 }
 
 void LanePool::RunErrands() {

@@ -25,8 +25,8 @@ constexpr std::uint64_t kReadShare = 6_MiB;
 // waits on each bulk lane.
 constexpr std::uint64_t kReadShareBesides = 3_MiB;
 constexpr std::uint64_t kFullLane = 4_MiB;
-// Twice what an OpenSSH server lets one channel send ahead; more would not be faster, and people would wait for it.
-constexpr std::uint64_t kWriteShare = 4_MiB;
+// The same for writes, whose two channels an OpenSSH server lets send 4 MiB ahead.
+constexpr std::uint64_t kWriteShare = 6_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
 
@@ -66,12 +66,12 @@ LaneFile::LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const
   }
   // The server places appended bytes itself.
   if (flags.write && !flags.append) {
-    writing_ = std::make_shared<Stripe>(
-        path, OpenFlags{.write = true},
-        [here = here_, growth = growth_](const OpContext& ctx, const Stripe::Opening& open) -> Result<Sameness> {
-          RemoteFile* const there = TRY(open());
-          return growth->Prove(ctx, *there, *here);
-        });
+    writing_ = std::make_shared<Stripe>(path, OpenFlags{.write = true},
+                                        [here = here_, growth = growth_, when_opened = when_opened_](
+                                            const OpContext& ctx, const Stripe::Opening& open) -> Result<Sameness> {
+                                          RemoteFile* const there = TRY(open());
+                                          return growth->Prove(ctx, *there, *here, when_opened);
+                                        });
   }
 }
 
@@ -160,12 +160,21 @@ Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t
         writing_->Spread(*pool_, pool_->Channels(LanePool::For::kHandles),
                          std::max<std::size_t>(grown / kWorthAHandle, 1));
       }
-      if (auto way = writing_->Choose(pool_->Channels(LanePool::For::kWriting), bytes)) {
+      const auto channels = pool_->Channels(LanePool::For::kWriting);
+      if (auto way = writing_->Choose(channels, bytes, kFullLane)) {
         return Way{std::move(way), std::nullopt};
       }
+      if (writing_->ready(channels) && !writing_->opening()) {
+        TRY(pool_->AwaitChange(ctx, seen));
+        continue;
+      }
+      pool_->Widen();
     }
     if (auto share = pool_->TryTakeShare(bytes, kWriteShare)) {
-      return Way{std::nullopt, std::move(share)};
+      auto beside = writing_ == nullptr
+                        ? std::nullopt
+                        : writing_->Choose(pool_->Channels(LanePool::For::kWritingBeside), bytes, kWriteShare / 2);
+      return Way{std::move(beside), std::move(share)};
     }
     TRY(pool_->AwaitChange(ctx, seen));
   }
@@ -174,36 +183,45 @@ Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t
 Status LaneFile::Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
   const std::uint64_t end = offset + bytes.size();
   growth_->OnSend(end);
-  Status written;
-  if (bytes.size() <= kSmall) {
-    written = WriteHere(ctx, offset, bytes);
-  } else {
-    pool_->NoteBulk(bytes.size());
-    for (;;) {
-      const Way way = TRY(FindWayToWrite(ctx, bytes.size()));
-      if (!way.bulk) {
-        written = WriteHere(ctx, offset, bytes);
-        break;
-      }
-      BulkChannel& channel = way.bulk->use.channel();
-      channel.NoteWrite();
-      written = way.bulk->file->Write(ctx, offset, bytes);
-      if (written.ok() || written.error().fate == Fate::kAnswered) {
-        break;
-      }
-      if (written.error().fate == Fate::kUnknown) {
-        channel.NoteLostWrite();
-        pool_->EndSession(written.error());
-        return written;
-      }
-      if (!IsLinkError(written.error())) {  // the caller's time is over, and nothing was sent
-        return written;
-      }
-      pool_->Lost(channel, written.error());
-    }
-  }
+  Status written = bytes.size() <= kSmall ? WriteHere(ctx, offset, bytes) : WriteBulk(ctx, offset, bytes);
   if (written.ok()) {
     growth_->OnAcknowledge(end);
+  }
+  return written;
+}
+
+Status LaneFile::WriteBulk(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) {
+  pool_->NoteBulk(bytes.size());
+  for (;;) {
+    Status written;
+    bool elsewhere = false;
+    {
+      const Way way = TRY(FindWayToWrite(ctx, bytes.size()));
+      elsewhere = way.bulk.has_value();
+      written = elsewhere ? WriteThere(ctx, *way.bulk, offset, bytes) : WriteHere(ctx, offset, bytes);
+    }
+    pool_->NotifyChange();  // there is room for another
+    const bool channel_gone =
+        elsewhere && !written.ok() && written.error().fate == Fate::kNotSent && IsLinkError(written.error());
+    if (!channel_gone) {
+      return written;
+    }
+  }
+}
+
+Status LaneFile::WriteThere(const OpContext& ctx, const Stripe::Way& way, std::uint64_t offset,
+                            std::span<const std::byte> bytes) {
+  BulkChannel& channel = way.use.channel();
+  channel.NoteWrite();
+  Status written = way.file->Write(ctx, offset, bytes);
+  if (written.ok() || written.error().fate == Fate::kAnswered) {
+    return written;
+  }
+  if (written.error().fate == Fate::kUnknown) {
+    channel.NoteLostWrite();
+    pool_->EndSession(written.error());
+  } else if (IsLinkError(written.error())) {
+    pool_->Lost(channel, written.error());
   }
   return written;
 }

@@ -46,13 +46,16 @@ class LaneFile final : public RemoteFile {
   const std::shared_ptr<Stripe>& writing() const { return writing_; }
 
  private:
-  // A handle on a bulk lane, or a share of the interactive one.
+  // A handle on a bulk channel, a share of the interactive lane, or both for the channel that is beside its own.
   struct Way {
     std::optional<Stripe::Way> bulk;
     std::optional<LanePool::InteractiveShare> interactive;
   };
   Way FindWayToRead(const OpContext& ctx, std::size_t bytes);
   Result<Way> FindWayToWrite(const OpContext& ctx, std::size_t bytes);
+  Status WriteBulk(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes);
+  Status WriteThere(const OpContext& ctx, const Stripe::Way& way, std::uint64_t offset,
+                    std::span<const std::byte> bytes);
   Status WriteHere(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes);
 
   // Whether nobody can have made another file of the same mtime since.

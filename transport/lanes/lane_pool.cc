@@ -83,11 +83,16 @@ std::vector<std::shared_ptr<BulkChannel>> LanePool::Channels(For what) const {
   MutexLock lock(mutex_);
   for (const Lane& lane : lanes_) {
     for (const auto& channel : lane.channels) {
-      const bool suits = what == For::kHandles || (what == For::kReading ? channel->first() : channel->identified());
+      const bool suits = what == For::kHandles || (what == For::kReading && channel->first()) ||
+                         (what == For::kWriting && channel->identified());
       if (suits && !channel->closed()) {
         open.push_back(channel);
       }
     }
+  }
+  if (beside_ != nullptr && !beside_->closed() &&
+      (what == For::kHandles || (what == For::kWritingBeside && beside_->identified()))) {
+    open.push_back(beside_);
   }
   return open;
 }
@@ -151,6 +156,9 @@ void LanePool::Stop(const Error& why) {
       channel->Close();
     }
     lane.connection->Abort(why);
+  }
+  for (const auto& channel : Channels(For::kHandles)) {
+    channel->Close();  // the one beside
   }
   NotifyChange();
 }
@@ -276,9 +284,7 @@ LanePool::Lane LanePool::OpenChannels(const OpContext& ctx, std::shared_ptr<Lane
       lane.channels.push_back(std::make_shared<BulkChannel>(server, next_channel_++, lane.channels.empty()));
     }
     Publish(lane);
-    auto process = FindServerProcess(ctx, *server, &clock_);
-    lane.channels.back()->Identify(process ? std::optional(std::move(process).value()) : std::nullopt);
-    NotifyChange();
+    Identify(lane.channels.back());
     if (lane.channels.size() >= options_.channels_per_lane) {
       return lane;
     }

@@ -28,8 +28,10 @@
 namespace bt::lanes {
 
 struct LaneOptions {
-  unsigned connections = 4;                   // bulk lanes, besides the interactive one; 0: none
-  unsigned channels_per_lane = 2;             // an OpenSSH server takes 2 MiB per channel and round trip
+  unsigned connections = 4;  // bulk lanes, besides the interactive one; 0: none
+  // An OpenSSH server takes 2 MiB per channel and round trip, a usual TCP window is 4 MiB: two that send, one that
+  // waits.
+  unsigned channels_per_lane = 3;
   std::uint64_t worth_a_lane = 4U << 20U;     // bulk bytes in a row; twice of it is worth all of them
   std::chrono::milliseconds pause{5'000};     // without bulk work: what was transferred before is forgotten
   std::chrono::milliseconds idle{30'000};     // without bulk work: lanes are closed
@@ -42,8 +44,9 @@ struct LaneOptions {
 
 class LanePool {
  public:
-  // What uses a channel: reads need one per lane, writes all whose server is known. Handles can be on any.
-  enum class For { kReading, kWriting, kHandles };
+  // What uses a channel: reads need one per lane, writes all whose server is known. Handles can be on any. Beside the
+  // interactive lane's own there is one that helps with writes (Widen).
+  enum class For { kReading, kWriting, kWritingBeside, kHandles };
 
   // `dialer` outlives the pool.
   LanePool(std::shared_ptr<LaneConnection> interactive, LaneDialer& dialer, const LaneOptions& options);
@@ -53,7 +56,10 @@ class LanePool {
 
   // Bulk bytes are about to be transferred: lanes are opened as that goes on.
   void NoteBulk(std::size_t bytes);
-  // Open channels; empty while there is no bulk lane.
+  // Much is about to be written, and no bulk lane is there: opens a second channel on the interactive one, in the
+  // background and once. A channel takes 2 MiB per round trip, which would be all until the lanes are there.
+  void Widen();
+  // Open channels.
   std::vector<std::shared_ptr<BulkChannel>> Channels(For what) const;
   // Calls it for each lane that opens from now on, on an errand's thread, while it lives.
   using LaneWatcher = std::function<void()>;
@@ -112,6 +118,8 @@ class LanePool {
   void Refused(const Error& why);
   Lane OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection);
   void Publish(const Lane& lane);
+  // Finds out who serves it, in the background.
+  void Identify(const std::shared_ptr<BulkChannel>& channel);
   // Until the lane has ended, of itself or for want of work.
   void Carry(const std::stop_token& stop, const Lane& lane);
   // Why the lane is over, if it is.
@@ -131,6 +139,8 @@ class LanePool {
   std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::vector<Lane> lanes_ GUARDED_BY(mutex_);
+  bool widened_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<BulkChannel> beside_ GUARDED_BY(mutex_);  // stays with the session: its end would end the connection
   std::vector<std::weak_ptr<const LaneWatcher>> watchers_ GUARDED_BY(mutex_);
   // All that are open, and those of ended lanes whose server may have something left to write.
   std::vector<std::shared_ptr<BulkChannel>> channels_ GUARDED_BY(mutex_);

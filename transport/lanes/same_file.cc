@@ -68,8 +68,8 @@ Result<std::optional<Attributes>> Growth::Look(const OpContext& ctx, RemoteFile&
   return seen.size < least || seen.size > most ? std::nullopt : std::optional(seen);
 }
 
-Result<Sameness> Growth::Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here) const {
-  StatBeside kind(ctx, here);
+Result<Sameness> Growth::Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here,
+                               const Attributes& known) const {
   const auto first = TRY(Look(ctx, there));
   if (!first) {
     return Sameness::kOther;
@@ -78,8 +78,10 @@ Result<Sameness> Growth::Prove(const OpContext& ctx, RemoteFile& there, RemoteFi
     return Sameness::kNotYet;
   }
   const auto second = TRY(Look(ctx, there));
-  const Attributes seen_here = TRY(kind.Take());
-  return second && SameKind(*first, seen_here) && SameKind(*second, seen_here) ? Sameness::kSame : Sameness::kOther;
+  if (!second || !SameKind(*first, *second)) {
+    return Sameness::kOther;
+  }
+  return SameKind(*second, known) || SameKind(*second, TRY(here.Stat(ctx))) ? Sameness::kSame : Sameness::kOther;
 }
 
 }  // namespace bt::lanes

@@ -76,8 +76,9 @@ class Growth {
   Status AwaitBeyond(const OpContext& ctx, std::uint64_t size) const;
   void OnClose();
 
-  // Looks at the file through `there` until it is proved or not; `here` is the handle that is the file.
-  Result<Sameness> Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here) const;
+  // Looks at the file through `there` until it is proved or not; `here` is the handle that is the file, and was `known`
+  // when that was opened. Only when that has changed is it asked again: its answer queues behind what is written there.
+  Result<Sameness> Prove(const OpContext& ctx, RemoteFile& there, RemoteFile& here, const Attributes& known) const;
 
  private:
   // What is seen, if its size fits.

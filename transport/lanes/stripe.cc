@@ -21,22 +21,18 @@ Stripe::Stripe(RemotePath path, const OpenFlags& flags, Proof proof)
 
 Stripe::~Stripe() = default;
 
-std::optional<Stripe::Way> Stripe::Choose(const std::vector<std::shared_ptr<BulkChannel>>& channels,
-                                          std::size_t bytes) {
+std::optional<Stripe::Way> Stripe::Choose(const std::vector<std::shared_ptr<BulkChannel>>& channels, std::size_t bytes,
+                                          std::uint64_t full) {
   // Under the lock from the look to the choice, so that threads that come together do not all choose the same.
   MutexLock lock(mutex_);
   if (given_up_) {
     return std::nullopt;
   }
   const std::shared_ptr<BulkChannel>* best = nullptr;
-  std::uint64_t least = 0;
+  std::uint64_t least = full;
   for (const auto& channel : channels) {
-    const auto place = places_.find(channel->number());
-    if (place == places_.end() || place->second.state != State::kReady) {
-      continue;
-    }
     const std::uint64_t under_way = channel->under_way();
-    if (best == nullptr || under_way < least) {
+    if (under_way < least && ReadyLocked(*channel) && (!flags_.write || under_way < channel->allowance())) {
       best = &channel;
       least = under_way;
     }
@@ -50,6 +46,17 @@ std::optional<Stripe::Way> Stripe::Choose(const std::vector<std::shared_ptr<Bulk
     return std::nullopt;
   }
   return Way{*std::move(use), std::move(file)};
+}
+
+bool Stripe::ready(const std::vector<std::shared_ptr<BulkChannel>>& channels) const {
+  MutexLock lock(mutex_);
+  return !given_up_ &&
+         std::any_of(channels.begin(), channels.end(), [this](const auto& channel) { return ReadyLocked(*channel); });
+}
+
+bool Stripe::ReadyLocked(const BulkChannel& channel) const {
+  const auto place = places_.find(channel.number());
+  return place != places_.end() && place->second.state == State::kReady;
 }
 
 void Stripe::Spread(LanePool& pool, const std::vector<std::shared_ptr<BulkChannel>>& channels, std::size_t count) {

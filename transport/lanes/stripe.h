@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -36,8 +37,12 @@ class Stripe : public std::enable_shared_from_this<Stripe> {
     BulkChannel::Use use;
     std::shared_ptr<RemoteFile> file;
   };
-  // The one with the least under way; nothing while there is none.
-  std::optional<Way> Choose(const std::vector<std::shared_ptr<BulkChannel>>& channels, std::size_t bytes);
+  // The one with the least under way, if that is less than `full` and, for a write, than its allowance; nothing while
+  // there is none.
+  std::optional<Way> Choose(const std::vector<std::shared_ptr<BulkChannel>>& channels, std::size_t bytes,
+                            std::uint64_t full = std::numeric_limits<std::uint64_t>::max());
+  // Whether one of them has a handle that is ready, full or not.
+  bool ready(const std::vector<std::shared_ptr<BulkChannel>>& channels) const;
 
   // Sees to it that up to `count` of the channels have a handle or get one. `pool` runs the errands.
   void Spread(LanePool& pool, const std::vector<std::shared_ptr<BulkChannel>>& channels, std::size_t count);
@@ -62,6 +67,7 @@ class Stripe : public std::enable_shared_from_this<Stripe> {
     TimePoint not_before;  // kLater
   };
 
+  bool ReadyLocked(const BulkChannel& channel) const REQUIRES(mutex_);
   void Open(const OpContext& ctx, const BulkChannel::Use& use);
   Result<Sameness> OpenAndProve(const OpContext& ctx, const BulkChannel::Use& use, std::shared_ptr<RemoteFile>& handle);
 

@@ -14,22 +14,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t kBig = 48_MiB;
 constexpr OpenFlags kNew{.write = true, .create = true, .exclusive = true};
 
-class BulkWriteTest : public LaneTest {
+class WriteTest : public LaneTest {
  protected:
-  // With lanes that are up.
-  void SetUp() override {
-    MakeFile("warm", 24_MiB);
-    standin_->SetRtt(10ms);
-    Connect();
-    ReadUntilConnections(*Open("warm"), 24_MiB, 3);
-    // Until the channels are all there, and nothing of what made them is under way.
-    ASSERT_TRUE(Eventually([this] { return Requests("init") >= 5; }));
-    ASSERT_TRUE(Eventually([this] {
-      const std::uint64_t opens = Opens();
-      std::this_thread::sleep_for(200ms);
-      return opens == Opens();
-    }));
-  }
   std::string OnServer(const std::string& name) const {
     std::ifstream file(LocalPath(name), std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
@@ -40,6 +26,44 @@ class BulkWriteTest : public LaneTest {
     return found == requests.end() ? 0 : found->second;
   }
   std::uint64_t Opens() const { return Requests("open"); }
+  void ExpectLostWriteToEndTheSession(const Status& written) {
+    ASSERT_FALSE(written.ok());
+    EXPECT_EQ(written.error().fate, Fate::kUnknown) << Describe(written.error());
+    EXPECT_TRUE(Eventually([this] { return session_->ended().has_value(); }));
+    // Whoever sends the write again must know whom to wait for.
+    const auto unsettled = session_->unsettled_servers();
+    EXPECT_FALSE(unsettled.empty());
+    EXPECT_TRUE(std::ranges::all_of(unsettled, [](const auto& server) { return server.has_value(); }));
+  }
+};
+
+class BulkWriteTest : public WriteTest {
+ protected:
+  // With lanes that are up.
+  void SetUp() override {
+    MakeFile("warm", 24_MiB);
+    standin_->SetRtt(10ms);
+    Connect();
+    ReadUntilConnections(*Open("warm"), 24_MiB, 3);
+    // Until the channels are all there, and nothing of what made them is under way.
+    ASSERT_TRUE(Eventually([this] { return Requests("init") >= 7; }));
+    ASSERT_TRUE(Eventually([this] {
+      const std::uint64_t opens = Opens();
+      std::this_thread::sleep_for(200ms);
+      return opens == Opens();
+    }));
+  }
+};
+
+// Without bulk lanes.
+class WriteBesideTest : public WriteTest {
+ protected:
+  void SetUp() override {
+    standin_->SetRtt(10ms);
+    LaneOptions options = Eager();
+    options.connections = 0;
+    Connect(options);
+  }
 };
 
 TEST_F(BulkWriteTest, ANewFileIsWrittenOverSeveralChannels) {
@@ -97,14 +121,26 @@ TEST_F(BulkWriteTest, ALaneThatDiesWithAWriteEndsTheSession) {
       ::kill(servers[i], SIGKILL);
     }
   });
-  const Status written = WriteAll(*file, content, 4);
-  ASSERT_FALSE(written.ok());
-  EXPECT_EQ(written.error().fate, Fate::kUnknown) << Describe(written.error());
-  EXPECT_TRUE(Eventually([this] { return session_->ended().has_value(); }));
-  // Whoever sends the write again must know whom to wait for.
-  const auto unsettled = session_->unsettled_servers();
-  EXPECT_FALSE(unsettled.empty());
-  EXPECT_TRUE(std::ranges::all_of(unsettled, [](const auto& server) { return server.has_value(); }));
+  ExpectLostWriteToEndTheSession(WriteAll(*file, content, 4));
+}
+
+TEST_F(WriteBesideTest, ANewFileIsWrittenOverTwoChannelsOfTheFirstConnection) {
+  const std::string content = Content("new", kBig);
+  const auto file = Open("new", kNew);
+  ASSERT_TRUE(WriteAll(*file, content).ok());
+  ASSERT_TRUE(file->Sync(Soon()).ok());
+  EXPECT_TRUE(OnServer("new") == content);
+  EXPECT_EQ(Requests("init"), 2U);
+  EXPECT_EQ(session_->connections(), 1U);
+}
+
+TEST_F(WriteBesideTest, AWriteThatIsLostOnTheSecondChannelEndsTheSession) {
+  const std::string content = Content("new", kBig);
+  const auto file = Open("new", kNew);
+  ASSERT_TRUE(WriteAll(*file, content).ok());
+  EXPECT_TRUE(session_->unsettled_servers().empty());
+  ASSERT_TRUE(standin_->node(0).ArmFault({.action = tap::Action::kLoseReply, .request = "write"}).ok());
+  ExpectLostWriteToEndTheSession(WriteAll(*file, content, 1));  // one at a time goes there
 }
 
 }  // namespace

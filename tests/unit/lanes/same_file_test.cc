@@ -61,10 +61,33 @@ TEST(Growth, AFileThatGrowsWithOurWritesIsTheSame) {
     return Regular(170);
   });
   Seen here([] { return Regular(0); });
-  const auto proved = growth.Prove(Briefly(), there, here);
+  const auto proved = growth.Prove(Briefly(), there, here, Regular(0));
   ASSERT_TRUE(proved.ok());
   EXPECT_EQ(*proved, Sameness::kSame);
   EXPECT_EQ(looks, 2);
+}
+
+TEST(Growth, AFileThatIsNoLongerWhatItWasIsAskedAgain) {
+  const auto chmoded = [](std::uint64_t size) {
+    Attributes attributes = Regular(size);
+    attributes.mode = S_IFREG | 0755;
+    return attributes;
+  };
+  const auto prove = [&chmoded](const Attributes& seen_here) {
+    Growth growth(0);
+    growth.OnSend(100);
+    growth.OnAcknowledge(50);
+    Seen there([&growth, &chmoded, size = 0U]() mutable {
+      size += 60;
+      growth.OnSend(200);
+      growth.OnAcknowledge(size + 10);
+      return chmoded(size);
+    });
+    Seen here([&seen_here] { return seen_here; });
+    return growth.Prove(Briefly(), there, here, Regular(0)).value();
+  };
+  EXPECT_EQ(prove(chmoded(0)), Sameness::kSame);
+  EXPECT_EQ(prove(Regular(0)), Sameness::kOther);
 }
 
 TEST(Growth, AFileThatHappensToHaveTheSizeIsUnmaskedBySecondLook) {
@@ -77,7 +100,7 @@ TEST(Growth, AFileThatHappensToHaveTheSizeIsUnmaskedBySecondLook) {
     return Regular(100);
   });
   Seen here([] { return Regular(0); });
-  const auto proved = growth.Prove(Briefly(), there, here);
+  const auto proved = growth.Prove(Briefly(), there, here, Regular(0));
   ASSERT_TRUE(proved.ok());
   EXPECT_EQ(*proved, Sameness::kOther);
 }
@@ -87,7 +110,7 @@ TEST(Growth, WithoutGrowthNothingIsProved) {
   growth.OnSend(100);
   growth.OnAcknowledge(100);
   Seen there([] { return Regular(100); });
-  const auto proved = growth.Prove(Briefly(), there, there);
+  const auto proved = growth.Prove(Briefly(), there, there, Regular(0));
   ASSERT_TRUE(proved.ok());
   EXPECT_EQ(*proved, Sameness::kNotYet);
 }
@@ -98,7 +121,7 @@ TEST(Growth, ASizeThatWeDidNotMakeIsAnotherFile) {
   growth.OnAcknowledge(50);
   for (const std::uint64_t size : {0U, 49U, 101U}) {
     Seen there([size] { return Regular(size); });
-    const auto proved = growth.Prove(Briefly(), there, there);
+    const auto proved = growth.Prove(Briefly(), there, there, Regular(0));
     ASSERT_TRUE(proved.ok());
     EXPECT_EQ(*proved, Sameness::kOther) << size;
   }
