@@ -123,8 +123,7 @@ struct stat Filesystem::State::Show(const Inode& inode, Attributes attributes, s
 
 Entry Filesystem::State::MakeEntry(const Inode& inode, const Attributes& attributes, std::uint64_t pending_end,
                                    std::optional<TimePoint> asked_at) const {
-  return Entry{inode.number(), Show(inode, attributes, pending_end),
-               asked_at ? TtlOf(inode, *asked_at) : AttributeLifetime(inode)};
+  return Entry{inode.number(), Show(inode, attributes, pending_end), TtlOf(inode, asked_at.value_or(Clock::now()))};
 }
 
 std::chrono::milliseconds Filesystem::State::AttributeLifetime(const Inode& inode) const {
@@ -132,6 +131,9 @@ std::chrono::milliseconds Filesystem::State::AttributeLifetime(const Inode& inod
 }
 
 std::chrono::milliseconds Filesystem::State::TtlOf(const Inode& inode, TimePoint asked_at) const {
+  if (inode.linked()) {
+    return std::chrono::milliseconds(0);  // what is changed through another name, the kernel takes for another file's
+  }
   const auto age = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - asked_at);
   return std::max(AttributeLifetime(inode) - age, std::chrono::milliseconds(0));
 }

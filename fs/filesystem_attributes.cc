@@ -26,6 +26,9 @@ Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::stri
   }
   state.ahead.Missed(parent);
   const InodeTable::Glimpse before = state.inodes.Glance(parent, wanted);
+  if (before.inode != nullptr) {
+    TRY(state.DrainOtherNames(ctx, *before.inode));
+  }
   const std::uint64_t pending_end = before.inode ? state.writes.PendingEnd(before.inode->number()) : 0;
   TimePoint asked_at{};
   const bool known = before.inode != nullptr && before.inode->LastKnown();
@@ -53,6 +56,7 @@ Result<Entry> Filesystem::Lookup(const OpContext& ctx, InodeNo parent, std::stri
 
 Result<Filesystem::State::Look> Filesystem::State::LookAt(const OpContext& ctx, const std::shared_ptr<Inode>& inode,
                                                           const OpenFile* file) {
+  TRY(DrainOtherNames(ctx, *inode));
   Look look;
   look.pending_end = writes.PendingEnd(inode->number());
   look.asked_at = Clock::now();

@@ -172,6 +172,7 @@ Result<AttributesReply> Filesystem::SetAttributes(const OpContext& ctx, InodeNo 
     file = target.AnyOpenFile(/*writable=*/request.size.has_value());
   }
 
+  TRY(state.DrainOtherNames(ctx, target));
   // Unwritten bytes would undo a truncation, and move the times after they were set; promised changes come first.
   if (request.size || request.atime.kind != Request::TimeKind::kOmit ||
       request.mtime.kind != Request::TimeKind::kOmit || state.writes.HasChanges(inode)) {

@@ -104,6 +104,7 @@ Result<OpenReply> Filesystem::Open(const OpContext& ctx, InodeNo inode, int flag
   if (wanted.truncate || state.writes.HasChanges(inode)) {
     TRY(state.writes.Drain(ctx, inode));
   }
+  TRY(state.DrainOtherNames(ctx, *opened_inode));
   if (wanted.truncate) {
     state.ForgetSetTimes(*opened_inode);
   }
@@ -264,6 +265,7 @@ Result<CreateReply> Filesystem::Create(const OpContext& ctx, InodeNo parent, std
 Result<std::size_t> Filesystem::State::ReadBesideWrites(const OpContext& ctx, const OpenFile& file,
                                                         std::uint64_t offset, std::span<std::byte> out) {
   const InodeNo inode = file.inode().number();
+  TRY(DrainOtherNames(ctx, file.inode()));
   const std::uint64_t pending_end = writes.PendingEnd(inode);
   TRY(writes.DrainRange(ctx, inode, offset, out.size()));
   std::size_t count = TRY(file.remote().Read(ctx, offset, out));

@@ -133,6 +133,9 @@ struct Filesystem::State {
   // A file was opened for reading: whoever reads ahead is told when files are read one after the other.
   void NoteOpened(InodeNo inode);
 
+  // What was written through other names of the file is on the server afterwards.
+  Status DrainOtherNames(const OpContext& ctx, const Inode& inode);
+
   // The server has carried out a change of names; these keep memory in step. Called after its answer.
   Result<std::shared_ptr<Inode>> Made(InodeNo parent, const Name& name, mode_t type);
   void Gone(InodeNo parent, const Name& name);

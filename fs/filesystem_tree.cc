@@ -208,7 +208,20 @@ Result<Entry> Filesystem::Link(const OpContext& ctx, InodeNo inode, InodeNo new_
       return state.remote.MakeHardLink(ctx, existing, directory / wanted);
     });
   })));
-  return state.EntryOfMade(ctx, new_parent, wanted);
+  Entry made = TRY(state.EntryOfMade(ctx, new_parent, wanted));
+  const Result<InodePin> new_pin = state.inodes.Pin(made.inode);
+  if (new_pin.ok()) {
+    Inode::Link(pin.share(), new_pin->share());
+    made.ttl = std::chrono::milliseconds(0);
+  }
+  return made;
+}
+
+Status Filesystem::State::DrainOtherNames(const OpContext& ctx, const Inode& inode) {
+  for (const std::shared_ptr<Inode>& other : inode.OtherNames()) {
+    TRY(writes.Drain(ctx, other->number()));
+  }
+  return {};
 }
 
 }  // namespace bt

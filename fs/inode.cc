@@ -8,8 +8,12 @@ namespace bt {
 
 void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
   MutexLock lock(mutex_);
-  if (unacknowledged_ > 0 || last_change_ >= asked_at || (sight_ && sight_->asked_at > asked_at)) {
+  const TimePoint elsewhere = ChangedElsewhere();
+  if (unacknowledged_ > 0 || std::max(last_change_, elsewhere) >= asked_at || (sight_ && sight_->asked_at > asked_at)) {
     return;
+  }
+  if (sight_ && elsewhere >= sight_->asked_at && attributes.mtime == sight_->attributes.mtime) {
+    CountOutlived(attributes.mtime);  // changed within the second
   }
   sight_ = Sight{attributes, asked_at};
   behind_write_ = false;
@@ -18,7 +22,8 @@ void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
 
 std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
   MutexLock lock(mutex_);
-  if (!sight_ || !times_known_ || Clock::now() - sight_->asked_at >= max_age) {
+  if (!sight_ || !times_known_ || Clock::now() - sight_->asked_at >= max_age ||
+      ChangedElsewhere() >= sight_->asked_at) {
     return std::nullopt;
   }
   return sight_;
@@ -41,7 +46,8 @@ std::optional<Inode::Sight> Inode::LastKnown() const {
 
 std::optional<Inode::Sight> Inode::LastAnswer() const {
   MutexLock lock(mutex_);
-  return sight_ && times_known_ && sight_->asked_at > last_change_ ? sight_ : std::nullopt;
+  return sight_ && times_known_ && sight_->asked_at > std::max(last_change_, ChangedElsewhere()) ? sight_
+                                                                                                 : std::nullopt;
 }
 
 void Inode::Shown(const FileVersion& version) const {
@@ -56,6 +62,10 @@ bool Inode::WasShown(const FileVersion& version) const {
 
 void Inode::PagesOutlived(std::int64_t mtime) {
   MutexLock lock(mutex_);
+  CountOutlived(mtime);
+}
+
+void Inode::CountOutlived(std::int64_t mtime) {
   outlived_count_ = outlived_mtime_ == mtime ? outlived_count_ + 1 : 1;
   outlived_mtime_ = mtime;
 }
@@ -112,8 +122,9 @@ bool Inode::ApplyToSight(const AttributeChange& change) {
 
 std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
   MutexLock lock(mutex_);
-  last_change_ = Clock::now();
-  if (!ApplyToSight(change) || !times_known_ || last_change_ - sight_->asked_at >= max_age) {
+  NoteChange();
+  if (!ApplyToSight(change) || !times_known_ || last_change_ - sight_->asked_at >= max_age ||
+      ChangedElsewhere() >= sight_->asked_at) {
     return std::nullopt;
   }
   return sight_;
@@ -122,13 +133,13 @@ std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Durati
 std::optional<Inode::Sight> Inode::ChangeAccepted(const AttributeChange& change) {
   MutexLock lock(mutex_);
   ++unacknowledged_;
-  last_change_ = Clock::now();
+  NoteChange();
   if (promised_pending_++ == 0) {
     promised_ = {};
   }
   Merge(change, promised_);
   ApplyToSight(change);
-  return sight_;
+  return sight_ && ChangedElsewhere() < sight_->asked_at ? sight_ : std::nullopt;
 }
 
 void Inode::ApplyPromised(TimePoint asked_at, Attributes& attributes) const {
@@ -140,14 +151,52 @@ void Inode::ApplyPromised(TimePoint asked_at, Attributes& attributes) const {
 
 void Inode::ChangedSomehow() {
   MutexLock lock(mutex_);
-  last_change_ = Clock::now();
+  NoteChange();
   sight_.reset();
 }
 
 void Inode::NamesChanged() {
   MutexLock lock(mutex_);
-  last_change_ = Clock::now();
+  NoteChange();
   times_known_ = false;
+}
+
+void Inode::NoteChange() {
+  last_change_ = Clock::now();
+  if (links_ != nullptr) {
+    links_->Changed(*this, last_change_, unacknowledged_ == 0);
+  }
+}
+
+TimePoint Inode::ChangedElsewhere() const {
+  return links_ != nullptr ? links_->ChangedElsewhere(*this) : TimePoint::min();
+}
+
+void Inode::Link(const std::shared_ptr<Inode>& one, const std::shared_ptr<Inode>& other) {
+  std::shared_ptr<HardLinks> links;
+  {
+    MutexLock lock(one->mutex_);
+    if (one->links_ == nullptr) {
+      one->links_ = std::make_shared<HardLinks>();
+      one->links_->Add(one);
+    }
+    links = one->links_;
+  }
+  links->Add(other);
+  MutexLock lock(other->mutex_);
+  other->links_ = std::move(links);
+}
+
+std::vector<std::shared_ptr<Inode>> Inode::OtherNames() const {
+  MutexLock lock(mutex_);
+  const std::shared_ptr<HardLinks> links = links_;
+  lock.Unlock();
+  return links != nullptr ? links->OtherNames(*this) : std::vector<std::shared_ptr<Inode>>();
+}
+
+bool Inode::linked() const {
+  MutexLock lock(mutex_);
+  return links_ != nullptr;
 }
 
 void Inode::ChangedBefore(TimePoint then) {
@@ -157,18 +206,18 @@ void Inode::ChangedBefore(TimePoint then) {
 
 TimePoint Inode::last_change() const {
   MutexLock lock(mutex_);
-  return std::max(last_change_, made_at_);
+  return std::max({last_change_, made_at_, ChangedElsewhere()});
 }
 
 bool Inode::ChangedSince(TimePoint asked_at) const {
   MutexLock lock(mutex_);
-  return unacknowledged_ > 0 || last_change_ >= asked_at || made_at_ >= asked_at;
+  return unacknowledged_ > 0 || std::max({last_change_, made_at_, ChangedElsewhere()}) >= asked_at;
 }
 
 void Inode::WriteAccepted(std::uint64_t end, bool append) {
   MutexLock lock(mutex_);
   ++unacknowledged_;
-  last_change_ = Clock::now();
+  NoteChange();
   times_known_ = false;
   promised_.times.reset();  // it moves them on
   if (append) {
@@ -181,10 +230,10 @@ void Inode::WriteAccepted(std::uint64_t end, bool append) {
 void Inode::WritesDone(unsigned count, unsigned changes, bool success, const std::optional<Attributes>& seen,
                        TimePoint sent_at) {
   MutexLock lock(mutex_);
-  const bool nothing_since = last_change_ <= sent_at;
+  const bool nothing_since = std::max(last_change_, ChangedElsewhere()) <= sent_at;
   unacknowledged_ -= count;
   promised_pending_ -= changes;
-  last_change_ = Clock::now();
+  NoteChange();
   if (changes > 0) {
     promised_done_at_ = last_change_;
   }

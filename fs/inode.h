@@ -15,6 +15,7 @@
 #include "cache/block_key.h"
 #include "cache/file_reader.h"
 #include "fs/filesystem.h"
+#include "fs/hard_links.h"
 #include "transport/attributes.h"
 #include "transport/base/sync.h"
 
@@ -61,7 +62,7 @@ class Inode {
   void NamesChanged();
   // A file was changed from here before this inode of it was made.
   void ChangedBefore(TimePoint then);
-  // When something was changed from here the last time, its making included.
+  // When something was changed from here the last time, through any of its names, its making included.
   TimePoint last_change() const;
   // Whether an answer to a question sent at `asked_at` may already be outdated by ourselves.
   bool ChangedSince(TimePoint asked_at) const;
@@ -99,6 +100,11 @@ class Inode {
   // the server may have answered before it carried them out.
   void ApplyPromised(TimePoint asked_at, Attributes& attributes) const;
 
+  // Another name of the file: from now on a change through one counts for the other, too.
+  static void Link(const std::shared_ptr<Inode>& one, const std::shared_ptr<Inode>& other);
+  std::vector<std::shared_ptr<Inode>> OtherNames() const;
+  bool linked() const;
+
   // st_size of a symlink whose text was rewritten, once the text is known.
   void SetShownLinkSize(std::uint64_t size);
   std::optional<std::uint64_t> shown_link_size() const;
@@ -114,6 +120,9 @@ class Inode {
  private:
   // False when what is known can no longer be built on.
   bool ApplyToSight(const AttributeChange& change) REQUIRES(mutex_);
+  void CountOutlived(std::int64_t mtime) REQUIRES(mutex_);
+  void NoteChange() REQUIRES(mutex_);
+  TimePoint ChangedElsewhere() const REQUIRES(mutex_);
 
   const InodeNo number_;
   const ino_t shown_number_;
@@ -142,6 +151,7 @@ class Inode {
   unsigned promised_pending_ GUARDED_BY(mutex_) = 0;
   TimePoint promised_done_at_ GUARDED_BY(mutex_) = TimePoint::min();
   std::optional<std::uint64_t> shown_link_size_ GUARDED_BY(mutex_);
+  std::shared_ptr<HardLinks> links_ GUARDED_BY(mutex_);  // null for a file of one name
   std::vector<std::weak_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
 };
 

@@ -181,13 +181,30 @@ TEST_F(Promises, No19HardLinksAreRealAndSeeEachOther) {
 put(M + '/a', b'one')
 os.link(M + '/a', M + '/b')
 assert os.stat(S + '/a').st_ino == os.stat(S + '/b').st_ino
-for i in range(5):
-    put(M + '/a', b'text %d' % i)
-    within(5, lambda: get(M + '/b') == b'text %d' % i)
-os.chmod(M + '/b', 0o600)
-within(5, lambda: os.stat(M + '/a').st_mode & 0o777 == 0o600)
+names = [M + '/a', M + '/b']
+for i in range(20):
+    put(names[i % 2], b'text %d' % i)
+    assert get(names[(i + 1) % 2]) == b'text %d' % i
+with open(names[0], 'r+b', buffering=0) as one, open(names[1], 'r+b', buffering=0) as other:
+    for i in range(20):  # of one size, within one second
+        writer, reader = (one, other) if i % 2 == 0 else (other, one)
+        os.pwrite(writer.fileno(), b'same size %03d' % i, 0)
+        assert os.pread(reader.fileno(), 100, 0) == b'same size %03d' % i, i
+        assert os.stat(names[i % 2]).st_size == os.fstat(reader.fileno()).st_size == 13
+    os.pwrite(one.fileno(), b'more', 13)
+    assert os.stat(names[1]).st_size == 17
+    os.ftruncate(other.fileno(), 4)
+    assert os.stat(names[0]).st_size == 4
+for mode in 0o600, 0o640:
+    os.chmod(names[1], mode)
+    assert os.stat(names[0]).st_mode & 0o777 == mode
 os.unlink(M + '/a')
-assert get(M + '/b') == b'text 4' == get(S + '/b')
+assert get(M + '/b') == b'same' == get(S + '/b')
+# Made by the server: within a second.
+put(S + '/c', b'one')
+os.link(S + '/c', S + '/d')
+put(M + '/c', b'other')
+within(5, lambda: os.path.exists(M + '/d') and get(M + '/d') == b'other')
 )");
 }
 

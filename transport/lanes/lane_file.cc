@@ -18,15 +18,16 @@ constexpr std::uint64_t kMuchToComeWeight = 16;
 // As ServerClock::Settled, for a file whose mtime we have seen ourselves: after this no second writer leaves the same.
 constexpr std::chrono::seconds kAtRest{3};
 
-// Bulk bytes on the interactive lane while bulk lanes are opened, and get their handles: a usual TCP window and half of
-// it, so that it never runs dry, and requests of people wait for half a round trip.
-constexpr std::uint64_t kReadShare = 6_MiB;
-// And when they have: what leaves room in a usual TCP window for requests of people, while more than such a window
-// waits on each bulk lane.
-constexpr std::uint64_t kReadShareBesides = 3_MiB;
-constexpr std::uint64_t kFullLane = 4_MiB;
-// The same for writes, whose two channels an OpenSSH server lets send 4 MiB ahead.
+// Bulk bytes under way on the interactive lane while bulk lanes are opened, and get their handles. Reads: a usual TCP
+// window, which is what the way holds; requests of people queue behind whatever is more.
+constexpr std::uint64_t kReadShare = 4_MiB;
+// Writes: half a window more, so that neither of the two channels runs dry.
 constexpr std::uint64_t kWriteShare = 6_MiB;
+// A lane to which nothing more is written, and one on which reads wait so long that the interactive lane helps, by a
+// part of its window that leaves room for people.
+constexpr std::uint64_t kFullLane = 4_MiB;
+constexpr std::uint64_t kOverfullLane = 6_MiB;
+constexpr std::uint64_t kReadShareBesides = 1_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
 
@@ -108,7 +109,7 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     }
     auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
     if (way) {
-      if (way->use.channel().under_way() > kFullLane) {
+      if (way->use.channel().under_way() > kOverfullLane) {
         if (auto share = pool_->TryTakeShare(bytes, kReadShareBesides)) {
           return Way{std::nullopt, std::move(share)};
         }

@@ -85,6 +85,29 @@ TEST_F(Tree, ALinkHasAnInodeOfItsOwnAndTheSameBytes) {
   EXPECT_EQ(ReadText(OpenPath("g", O_RDONLY)), "text");
 }
 
+TEST_F(Tree, ALinkedFileIsAskedForAgainOnlyWhenItWasChangedThroughAnotherName) {
+  remote_.WriteFile("/node/f", "12345");
+  const InodeNo file = InodeOf("f");
+  const Result<Entry> link = fs().Link(Soon(), file, kRootInode, "g");
+  ASSERT_TRUE(link.ok());
+  EXPECT_EQ(link->ttl.count(), 0);
+  EXPECT_EQ(Attributes(file).st_size, 5);
+  remote_.script().ForgetCalls();
+  EXPECT_EQ(Attributes(file).st_size, 5);
+  EXPECT_EQ(Attributes(link->inode).st_size, 5);
+  EXPECT_EQ(remote_.script().total(), 0U);
+
+  const FileHandle handle = OpenPath("g", O_RDWR);
+  ASSERT_TRUE(WriteText(handle, 5, "67").ok());  // not sent yet
+  EXPECT_EQ(Attributes(file).st_size, 7);
+  EXPECT_EQ(ReadText(OpenPath("f", O_RDONLY)), "1234567");
+  const struct stat before = Attributes(file);
+  ASSERT_TRUE(WriteText(handle, 0, "x").ok());
+  const struct stat after = Attributes(file);
+  EXPECT_TRUE(before.st_mtim.tv_sec != after.st_mtim.tv_sec || before.st_mtim.tv_nsec != after.st_mtim.tv_nsec);
+  EXPECT_EQ(Look("f")->ttl.count(), 0);
+}
+
 TEST_F(Tree, SymlinksStayInsideTheMount) {
   remote_.MakeLink("/node/d/relative", "../x");
   remote_.MakeLink("/node/d/inside", "/node/x");
