@@ -164,9 +164,11 @@ void Inode::NamesChanged() {
 void Inode::NoteChange() {
   last_change_ = Clock::now();
   if (links_ != nullptr) {
-    links_->Changed(*this, last_change_, unacknowledged_ == 0);
+    TellOtherNames();
   }
 }
+
+void Inode::TellOtherNames() { links_->Changed(*this, last_change_, unacknowledged_ == 0); }
 
 TimePoint Inode::ChangedElsewhere() const {
   return links_ != nullptr ? links_->ChangedElsewhere(*this) : TimePoint::min();
@@ -181,10 +183,12 @@ void Inode::Link(const std::shared_ptr<Inode>& one, const std::shared_ptr<Inode>
       one->links_->Add(one);
     }
     links = one->links_;
+    one->TellOtherNames();
   }
   links->Add(other);
   MutexLock lock(other->mutex_);
   other->links_ = std::move(links);
+  other->TellOtherNames();
 }
 
 std::vector<std::shared_ptr<Inode>> Inode::OtherNames() const {

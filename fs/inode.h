@@ -122,6 +122,7 @@ class Inode {
   bool ApplyToSight(const AttributeChange& change) REQUIRES(mutex_);
   void CountOutlived(std::int64_t mtime) REQUIRES(mutex_);
   void NoteChange() REQUIRES(mutex_);
+  void TellOtherNames() REQUIRES(mutex_);
   TimePoint ChangedElsewhere() const REQUIRES(mutex_);
 
   const InodeNo number_;

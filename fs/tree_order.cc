@@ -10,8 +10,17 @@ namespace {
 constexpr std::chrono::seconds kMemory{5};
 constexpr std::size_t kFirstAhead = 4;
 constexpr std::size_t kMostAhead = 16;
+constexpr std::size_t kMostFilesAhead = 192;  // in them: who fetches takes no more than a few hundred, and each once
 constexpr std::size_t kRemembered = 10'000;
 constexpr int kLevels = 4;  // that a program climbs between two directories with files
+
+bool Enough(const std::vector<TreeOrder::Next>& next, std::size_t count) {
+  std::size_t files = 0;
+  for (const TreeOrder::Next& one : next) {
+    files += one.listing->entries().size();
+  }
+  return next.size() >= count || files >= kMostFilesAhead;
+}
 
 }  // namespace
 
@@ -39,7 +48,7 @@ std::vector<TreeOrder::Next> TreeOrder::Used(InodeNo directory, TimePoint now) {
     }
     AddChildren(directory, nullptr, by_name, count, next);
     std::optional<InodeTable::Place> place = tree_.place(directory);
-    for (int level = 0; level < kLevels && place && next.size() < count; ++level) {
+    for (int level = 0; level < kLevels && place && !Enough(next, count); ++level) {
       AddChildren(place->parent, &place->name, by_name, count, next);
       place = tree_.place(place->parent);
     }
@@ -89,7 +98,7 @@ bool TreeOrder::ByName(InodeNo from, InodeNo to, bool so_far) const {
 void TreeOrder::AddChildren(InodeNo parent, const Name* after, bool by_name, std::size_t count,
                             std::vector<Next>& next) const {
   const std::shared_ptr<const Listing> listing = tree_.listing(parent);
-  if (listing == nullptr || next.size() >= count) {
+  if (listing == nullptr || Enough(next, count)) {
     return;
   }
   const DirEntry* last = after != nullptr ? listing->Find(after->text()) : nullptr;
@@ -110,7 +119,7 @@ void TreeOrder::AddChildren(InodeNo parent, const Name* after, bool by_name, std
       continue;
     }
     next.push_back({*number, std::move(known)});
-    if (next.size() >= count) {
+    if (Enough(next, count)) {
       return;
     }
     AddChildren(*number, nullptr, by_name, count, next);

@@ -31,7 +31,7 @@ class TreeOrder {
   explicit TreeOrder(Tree tree) : tree_(std::move(tree)) {}
 
   // A file of the directory was opened. Directories of which all small files are to be fetched, itself among them, each
-  // only once; none while there is no order. A few at first, more while it goes on.
+  // only once; none while there is no order. A few at first, more while it goes on, up to a few hundred files.
   struct Next {
     InodeNo directory{};
     std::shared_ptr<const Listing> listing;
@@ -49,7 +49,8 @@ class TreeOrder {
   // Whether one comes to `to` from `from` without leaving what lies below a few directories above.
   bool Near(InodeNo from, InodeNo to) const;
   bool ByName(InodeNo from, InodeNo to, bool so_far) const;
-  // Those in `parent` that come after the name, all without one, each with what lies below it, up to `count` in all.
+  // Those in `parent` that come after the name, all without one, each with what lies below it, up to `count` in all,
+  // and no more once they have enough files.
   void AddChildren(InodeNo parent, const Name* after, bool by_name, std::size_t count, std::vector<Next>& next) const;
 
   const Tree tree_;

@@ -65,6 +65,20 @@ TEST_F(TreeOrderTest, TheNextOneTellsThoseThatFollow) {
   EXPECT_EQ(Used(11), (std::vector<std::uint64_t>{11, 12, 13}));
 }
 
+TEST_F(TreeOrderTest, ThoseAfterManyFilesAreToldLater) {
+  Attributes file;
+  file.mode = S_IFREG | 0644U;
+  std::vector<DirEntry> files;
+  for (int i = 0; i < 200; ++i) {
+    files.push_back({N("f" + std::to_string(i)), file});
+  }
+  listings_[InodeNo{12}] = std::make_shared<Listing>(now_, files);
+  Used(10);
+  EXPECT_EQ(Used(11), (std::vector<std::uint64_t>{11, 12}));
+  EXPECT_EQ(Used(12), std::vector<std::uint64_t>());
+  EXPECT_EQ(Used(13), std::vector<std::uint64_t>{13});
+}
+
 TEST_F(TreeOrderTest, EachIsToldOnce) {
   Used(10);
   Used(11);
