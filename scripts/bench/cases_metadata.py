@@ -3,9 +3,12 @@
 import hashlib
 import os
 import shutil
+import time
 
 from processes import StepFailed
 from workspace import WrongBytes
+
+AT_REST_SECONDS = 4
 
 
 def _expect(what, got, wanted):
@@ -73,12 +76,14 @@ def grep_small(run):
 
 
 def git_status(run):
-    """A fresh copy each time: the first status rewrites the index with what it saw."""
+    """A fresh copy each time: the first status rewrites the index with what it saw. At rest for some seconds: younger
+    files may change again within the second that their times show, so nothing that was read of them is kept."""
     master = run.workspace.make_repository(run.place.work, "status-master", run.sizes.status_files)
     target = run.there("status")
     if os.path.exists(target):
         shutil.rmtree(target)
     shutil.copytree(master, target, symlinks=True)
+    time.sleep(AT_REST_SECONDS)
     run.mount_cold()
     for sample in ("git-status", "git-status-again"):
         with run.metered() as meter:
