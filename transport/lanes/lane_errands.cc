@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kErrandTimeout{10'000};
 constexpr std::size_t kMostErrandThreads = 16;
+constexpr int kRoundTripsToIdentify = 2;
 
 }  // namespace
 
@@ -63,7 +64,12 @@ void LanePool::Identify(const std::shared_ptr<BulkChannel>& channel) {
   Run([this, weak = std::weak_ptr(channel)](const OpContext& ctx) {
     const auto alive = weak.lock();
     if (const auto use = alive != nullptr ? alive->Begin(0) : std::nullopt) {
+      const TimePoint asked_at = Clock::now();
       auto process = FindServerProcess(ctx, use->fs(), &clock_);
+      if (process) {
+        MutexLock lock(mutex_);
+        round_trip_ = std::min<Duration>(round_trip_, (Clock::now() - asked_at) / kRoundTripsToIdentify);
+      }
       alive->Identify(process ? std::optional(std::move(process).value()) : std::nullopt);
     }
   });

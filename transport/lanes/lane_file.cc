@@ -23,10 +23,9 @@ constexpr std::chrono::seconds kAtRest{3};
 constexpr std::uint64_t kReadShare = 4_MiB;
 // Writes: half a window more, so that neither of the two channels runs dry.
 constexpr std::uint64_t kWriteShare = 6_MiB;
-// A lane to which nothing more is written, and one on which reads wait so long that the interactive lane helps, by a
+// More would wait on a bulk lane. The interactive one helps with reads where the distance is what limits them all, by a
 // part of its window that leaves room for people.
 constexpr std::uint64_t kFullLane = 4_MiB;
-constexpr std::uint64_t kOverfullLane = 6_MiB;
 constexpr std::uint64_t kReadShareBesides = 1_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
@@ -109,7 +108,7 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     }
     auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
     if (way) {
-      if (way->use.channel().under_way() > kOverfullLane) {
+      if (way->use.channel().under_way() > kFullLane && pool_->window_bound()) {
         if (auto share = pool_->TryTakeShare(bytes, kReadShareBesides)) {
           return Way{std::nullopt, std::move(share)};
         }

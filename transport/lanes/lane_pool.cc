@@ -17,6 +17,8 @@ namespace {
 constexpr std::chrono::milliseconds kLook{500};
 // A lane that lived for this long was no mistake of the moment: dialling it again needs no patience.
 constexpr std::chrono::seconds kProven{10};
+constexpr std::uint64_t kUsualWindow = 4_MiB;
+constexpr std::uint64_t kUsualLink = 125;  // bytes per microsecond: 1 Gbit/s
 
 }  // namespace
 
@@ -106,6 +108,12 @@ bool LanePool::opening() const {
   const TimePoint now = Clock::now();
   MutexLock lock(mutex_);
   return !stopped_ && lanes_.empty() && WantedLocked(now) > 0 && now >= no_dial_before_;
+}
+
+bool LanePool::window_bound() const {
+  MutexLock lock(mutex_);
+  const auto to_fill_link = std::chrono::microseconds(lanes_.size() * kUsualWindow / kUsualLink);
+  return round_trip_ != Duration::max() && round_trip_ > to_fill_link;
 }
 
 std::vector<std::optional<ServerProcess>> LanePool::unsettled_servers() const {

@@ -68,6 +68,8 @@ class LanePool {
   unsigned lanes() const;
   // Whether the first are on their way.
   bool opening() const;
+  // Whether the server is so far away that all lanes, a usual TCP window a round trip each, do not fill a usual link.
+  bool window_bound() const;
   // As Session::unsettled_servers().
   std::vector<std::optional<ServerProcess>> unsettled_servers() const;
 
@@ -145,6 +147,7 @@ class LanePool {
   // All that are open, and those of ended lanes whose server may have something left to write.
   std::vector<std::shared_ptr<BulkChannel>> channels_ GUARDED_BY(mutex_);
   std::uint64_t next_channel_ GUARDED_BY(mutex_) = 1;
+  Duration round_trip_ GUARDED_BY(mutex_) = Duration::max();  // the shortest that was seen
   std::uint64_t bulk_in_a_row_ GUARDED_BY(mutex_) = 0;
   TimePoint last_bulk_ GUARDED_BY(mutex_);
   std::uint64_t interactive_bulk_ GUARDED_BY(mutex_) = 0;
