@@ -23,10 +23,10 @@ constexpr std::chrono::seconds kAtRest{3};
 constexpr std::uint64_t kReadShare = 4_MiB;
 // Writes: half a window more, so that neither of the two channels runs dry.
 constexpr std::uint64_t kWriteShare = 6_MiB;
-// More would wait on a bulk lane. The interactive one helps with reads where the distance is what limits them all, by a
-// part of its window that leaves room for people.
+// More would wait on a bulk lane. The interactive one helps with reads where the distance is what limits them all, and
+// with writes when all are full, by a part of its window that leaves room for people.
 constexpr std::uint64_t kFullLane = 4_MiB;
-constexpr std::uint64_t kReadShareBesides = 1_MiB;
+constexpr std::uint64_t kShareBesides = 1_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
 
@@ -109,7 +109,7 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
     if (way) {
       if (way->use.channel().under_way() > kFullLane && pool_->window_bound()) {
-        if (auto share = pool_->TryTakeShare(bytes, kReadShareBesides)) {
+        if (auto share = pool_->TryTakeShare(bytes, kShareBesides)) {
           return Way{std::nullopt, std::move(share)};
         }
       }
@@ -154,6 +154,7 @@ Result<std::size_t> LaneFile::Read(const OpContext& ctx, std::uint64_t offset, s
 Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t bytes) {
   for (;;) {
     const std::uint64_t seen = pool_->changes();
+    std::uint64_t limit = kWriteShare;
     if (writing_ != nullptr && !writing_->given_up()) {
       const std::uint64_t grown = growth_->grown();
       if (grown >= kWorthWriting) {
@@ -164,13 +165,14 @@ Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t
       if (auto way = writing_->Choose(channels, bytes, kFullLane)) {
         return Way{std::move(way), std::nullopt};
       }
+      // Where all are full it goes on here, be it slowly: reads may fill them for ever.
       if (writing_->ready(channels) && !writing_->opening()) {
-        TRY(pool_->AwaitChange(ctx, seen));
-        continue;
+        limit = kShareBesides;
+      } else {
+        pool_->Widen();
       }
-      pool_->Widen();
     }
-    if (auto share = pool_->TryTakeShare(bytes, kWriteShare)) {
+    if (auto share = pool_->TryTakeShare(bytes, limit)) {
       auto beside = writing_ == nullptr
                         ? std::nullopt
                         : writing_->Choose(pool_->Channels(LanePool::For::kWritingBeside), bytes, kWriteShare / 2);
