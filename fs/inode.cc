@@ -8,11 +8,10 @@ namespace bt {
 
 void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
   MutexLock lock(mutex_);
-  const TimePoint elsewhere = ChangedElsewhere();
-  if (unacknowledged_ > 0 || std::max(last_change_, elsewhere) >= asked_at || (sight_ && sight_->asked_at > asked_at)) {
+  if (unacknowledged_ > 0 || LastChange() >= asked_at || (sight_ && sight_->asked_at > asked_at)) {
     return;
   }
-  if (sight_ && elsewhere >= sight_->asked_at && attributes.mtime == sight_->attributes.mtime) {
+  if (sight_ && OutdatedElsewhere() && attributes.mtime == sight_->attributes.mtime) {
     CountOutlived(attributes.mtime);  // changed within the second
   }
   sight_ = Sight{attributes, asked_at};
@@ -22,8 +21,7 @@ void Inode::Saw(TimePoint asked_at, const Attributes& attributes) {
 
 std::optional<Inode::Sight> Inode::LastSeen(Duration max_age) const {
   MutexLock lock(mutex_);
-  if (!sight_ || !times_known_ || Clock::now() - sight_->asked_at >= max_age ||
-      ChangedElsewhere() >= sight_->asked_at) {
+  if (!sight_ || !times_known_ || Clock::now() - sight_->asked_at >= max_age || OutdatedElsewhere()) {
     return std::nullopt;
   }
   return sight_;
@@ -46,8 +44,7 @@ std::optional<Inode::Sight> Inode::LastKnown() const {
 
 std::optional<Inode::Sight> Inode::LastAnswer() const {
   MutexLock lock(mutex_);
-  return sight_ && times_known_ && sight_->asked_at > std::max(last_change_, ChangedElsewhere()) ? sight_
-                                                                                                 : std::nullopt;
+  return sight_ && times_known_ && sight_->asked_at > LastChange() ? sight_ : std::nullopt;
 }
 
 void Inode::Shown(const FileVersion& version) const {
@@ -123,8 +120,7 @@ bool Inode::ApplyToSight(const AttributeChange& change) {
 std::optional<Inode::Sight> Inode::Changed(const AttributeChange& change, Duration max_age) {
   MutexLock lock(mutex_);
   NoteChange();
-  if (!ApplyToSight(change) || !times_known_ || last_change_ - sight_->asked_at >= max_age ||
-      ChangedElsewhere() >= sight_->asked_at) {
+  if (!ApplyToSight(change) || !times_known_ || last_change_ - sight_->asked_at >= max_age || OutdatedElsewhere()) {
     return std::nullopt;
   }
   return sight_;
@@ -139,7 +135,7 @@ std::optional<Inode::Sight> Inode::ChangeAccepted(const AttributeChange& change)
   }
   Merge(change, promised_);
   ApplyToSight(change);
-  return sight_ && ChangedElsewhere() < sight_->asked_at ? sight_ : std::nullopt;
+  return sight_ && !OutdatedElsewhere() ? sight_ : std::nullopt;
 }
 
 void Inode::ApplyPromised(TimePoint asked_at, Attributes& attributes) const {
@@ -173,6 +169,10 @@ void Inode::TellOtherNames() { links_->Changed(*this, last_change_, unacknowledg
 TimePoint Inode::ChangedElsewhere() const {
   return links_ != nullptr ? links_->ChangedElsewhere(*this) : TimePoint::min();
 }
+
+TimePoint Inode::LastChange() const { return std::max(last_change_, ChangedElsewhere()); }
+
+bool Inode::OutdatedElsewhere() const { return ChangedElsewhere() >= sight_->asked_at; }
 
 void Inode::Link(const std::shared_ptr<Inode>& one, const std::shared_ptr<Inode>& other) {
   std::shared_ptr<HardLinks> links;
@@ -210,12 +210,12 @@ void Inode::ChangedBefore(TimePoint then) {
 
 TimePoint Inode::last_change() const {
   MutexLock lock(mutex_);
-  return std::max({last_change_, made_at_, ChangedElsewhere()});
+  return std::max(LastChange(), made_at_);
 }
 
 bool Inode::ChangedSince(TimePoint asked_at) const {
   MutexLock lock(mutex_);
-  return unacknowledged_ > 0 || std::max({last_change_, made_at_, ChangedElsewhere()}) >= asked_at;
+  return unacknowledged_ > 0 || LastChange() >= asked_at || made_at_ >= asked_at;
 }
 
 void Inode::WriteAccepted(std::uint64_t end, bool append) {
@@ -234,7 +234,7 @@ void Inode::WriteAccepted(std::uint64_t end, bool append) {
 void Inode::WritesDone(unsigned count, unsigned changes, bool success, const std::optional<Attributes>& seen,
                        TimePoint sent_at) {
   MutexLock lock(mutex_);
-  const bool nothing_since = std::max(last_change_, ChangedElsewhere()) <= sent_at;
+  const bool nothing_since = LastChange() <= sent_at;
   unacknowledged_ -= count;
   promised_pending_ -= changes;
   NoteChange();

@@ -124,6 +124,8 @@ class Inode {
   void NoteChange() REQUIRES(mutex_);
   void TellOtherNames() REQUIRES(mutex_);
   TimePoint ChangedElsewhere() const REQUIRES(mutex_);
+  TimePoint LastChange() const REQUIRES(mutex_);    // through any name
+  bool OutdatedElsewhere() const REQUIRES(mutex_);  // what is in sight_, which is there
 
   const InodeNo number_;
   const ino_t shown_number_;

@@ -202,7 +202,9 @@ Status LaneFile::WriteBulk(const OpContext& ctx, std::uint64_t offset, std::span
       elsewhere = way.bulk.has_value();
       written = elsewhere ? WriteThere(ctx, *way.bulk, offset, bytes) : WriteHere(ctx, offset, bytes);
     }
-    pool_->NotifyChange();  // there is room for another
+    if (elsewhere) {
+      pool_->NotifyChange();  // there is room for another; a share tells that itself
+    }
     const bool channel_gone =
         elsewhere && !written.ok() && written.error().fate == Fate::kNotSent && IsLinkError(written.error());
     if (!channel_gone) {

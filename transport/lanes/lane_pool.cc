@@ -159,14 +159,11 @@ void LanePool::Stop(const Error& why) {
     errands_.clear();
   }
   stop_.request_stop();
-  for (const Lane& lane : ending) {
-    for (const auto& channel : lane.channels) {
-      channel->Close();
-    }
-    lane.connection->Abort(why);
-  }
   for (const auto& channel : Channels(For::kHandles)) {
-    channel->Close();  // the one beside
+    channel->Close();
+  }
+  for (const Lane& lane : ending) {
+    lane.connection->Abort(why);
   }
   NotifyChange();
 }
