@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kRoundsPerTurn = 16;
+constexpr int kRoundsPerTurn = 4;
 constexpr Duration kLinger = 2s;
 
 }  // namespace
@@ -31,6 +31,7 @@ Connection::Connection(UniqueFd client, std::unique_ptr<FarEnd> far_end, LinkDir
 }
 
 bool Connection::Pump(TimePoint now) {
+  entered_before_ = up_.entered() + down_.entered();
   if (stalled_ || over_) {
     return false;
   }

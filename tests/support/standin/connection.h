@@ -19,6 +19,9 @@ class Connection {
   // Moves what can be moved. True when its turn ended before its work did.
   bool Pump(TimePoint now);
 
+  // Whether bytes went on their way in the last Pump(), in either direction.
+  bool sent() const { return up_.entered() + down_.entered() != entered_before_; }
+
   // When to Pump() again although no socket became ready.
   TimePoint NextEvent() const;
 
@@ -44,6 +47,7 @@ class Connection {
   DelayLine up_;
   DelayLine down_;
   TimePoint pumped_at_{};
+  std::uint64_t entered_before_ = 0;  // bytes that had entered both lines when Pump() was last called
   bool opened_ = false;
   bool stalled_ = false;
   bool client_gone_ = false;

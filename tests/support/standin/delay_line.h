@@ -66,6 +66,7 @@ class DelayLine {
   bool Ended(TimePoint now);  // everything arrived was consumed, and so has the end
 
   bool has_end() const { return end_; }
+  std::uint64_t entered() const { return entered_; }  // bytes, since the start
 
   // When Arrived(), Ended() or, after Room() said 0, Room() may say more. TimePoint::max(): not by waiting.
   TimePoint NextEvent() const;

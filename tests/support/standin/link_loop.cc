@@ -171,10 +171,6 @@ bool LinkLoop::PumpLink(Link& link, TimePoint now) {
     link.next_cut_ = link.DrawNextCut(now);
   }
   auto& connections = link.connections_;
-  // A different one first each time, so that a limited rate is shared fairly.
-  if (connections.size() > 1) {
-    std::rotate(connections.begin(), connections.begin() + 1, connections.end());
-  }
   bool work_left = false;
   for (const auto& connection : connections) {
     const int far_before = connection->far_end().fd();
@@ -196,6 +192,10 @@ bool LinkLoop::PumpLink(Link& link, TimePoint now) {
     std::erase_if(watches_, [&](const auto& entry) { return entry.second.connection == connection.get(); });
     return true;
   });
+  // Who sends little goes before who sends much, so that a limited rate is shared fairly and a single packet does not
+  // wait for the turns of all the others.
+  std::stable_partition(connections.begin(), connections.end(),
+                        [](const std::unique_ptr<Connection>& connection) { return !connection->sent(); });
   link.open_ = connections.size();
   return work_left;
 }
