@@ -4,6 +4,8 @@ import os
 import random
 import statistics
 
+from targets import percentile
+
 MIB = 1 << 20
 RANDOM_BYTES = 64 << 10
 THREADS = 4
@@ -118,18 +120,17 @@ def mapped_tensor(run):
 
 def look_ups(run):
     """Each name is new, and so is its directory. Idle, then beside a cold read at full speed."""
-    tree, big = run.workspace.make_lookup_tree(), run.workspace.make_big()
+    tree, loads = run.workspace.make_lookup_tree(), run.workspace.make_loads()
     run.mount_cold()
     folders = [run.here(f"{tree}/{i:04}/only") for i in range(run.sizes.lookups_idle + run.sizes.lookups_loaded)]
     random.Random(run.round).shuffle(folders)
     idle, loaded = folders[:run.sizes.lookups_idle], folders[run.sizes.lookups_idle:]
     waits = run.work("look_up", folders=idle, pause=0.005)["waits"]
     run.add("stat-idle-p50", statistics.median(waits), waits=waits)
-    waits = run.work("look_up", folders=loaded, pause=0.005, beside=run.here(big), lead=0.3,
+    waits = run.work("look_up", folders=loaded, pause=0.005, beside=[run.here(name) for name in loads], lead=0.3,
                      patience=run.settings.patience)["waits"]
     if waits:
-        run.add("stat-loaded-p99", sorted(waits)[min(len(waits) - 1, int(len(waits) * 0.99))], waits=waits,
-                median=statistics.median(waits))
+        run.add("stat-loaded-p99", percentile(waits, 99), waits=waits, median=statistics.median(waits))
 
 
 # name: (work, uses the tap, the samples it adds, programs besides bt-mount, sshfs and rclone that can do it)

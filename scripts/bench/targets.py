@@ -26,8 +26,18 @@ class Measured:
         values = self.all(case, rtt, peer, field)
         return statistics.median(values) if values else None
 
+    def slowest_lookups(self, rtt):
+        """The 99th percentile over the lookups of all rounds together."""
+        waits = [wait for one in self.all("stat-loaded-p99", rtt, field="waits") for wait in one]
+        return percentile(waits, 99) if waits else None
+
     def window(self):
         return self._samples[0]["link"].get("window", 0) if self._samples else 0
+
+
+def percentile(values, percent):
+    """The smallest of `values` that more than `percent` in a hundred of them do not exceed."""
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def _at_most(name, measured, limit, unit="s"):
@@ -69,8 +79,8 @@ def verdicts(samples):
             found.append(_at_most(f"{case} at {rtt} ms: wire", wire and wire / 1024, FRAMING / 1024, "KiB"))
     for rtt in (40, 150):
         found.append(_at_most(f"random-1 at {rtt} ms", measured.median("random-1", rtt), 1.15 * rtt / 1000))
-        for case in ("stat-idle-p50", "stat-loaded-p99"):
-            found.append(_at_most(f"{case} at {rtt} ms", measured.median(case, rtt), 2 * rtt / 1000))
+        found.append(_at_most(f"stat-idle-p50 at {rtt} ms", measured.median("stat-idle-p50", rtt), 2 * rtt / 1000))
+        found.append(_at_most(f"stat-loaded-p99 at {rtt} ms", measured.slowest_lookups(rtt), 2 * rtt / 1000))
         for case in ("random-1", "random-16"):
             found.append(_at_most(f"{case} at {rtt} ms: wire", measured.median(case, rtt, field="wire_factor"), 2,
                                   "times what was asked for"))

@@ -133,7 +133,7 @@ def read_tensor(work):
 
 
 def look_up(work):
-    """Times stat() of one name in each of the folders; with "beside", while a child reads that file at full speed.
+    """Times stat() of one name in each of the folders; with "beside", while a child reads those files at full speed.
 
     What opening the folders may have told of the names is forgotten by then: nobody wanted it for FORGOTTEN seconds."""
     folders = [os.open(path, os.O_PATH) for path in work["folders"]]
@@ -142,12 +142,13 @@ def look_up(work):
     if "beside" in work:
         child = os.fork()
         if child == 0:
-            fd = os.open(work["beside"], os.O_RDONLY)
             scratch = memory(CHUNK)
             give_up = now() + work["patience"]
-            offset = 0
-            while now() < give_up and (got := os.preadv(fd, [scratch], offset)) > 0:
-                offset += got
+            for path in work["beside"]:
+                fd = os.open(path, os.O_RDONLY)
+                while now() < give_up and os.readv(fd, [scratch]) > 0:
+                    pass
+                os.close(fd)
             os._exit(0)
         time.sleep(work["lead"])
     waits = []

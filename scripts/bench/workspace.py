@@ -39,6 +39,7 @@ class Sizes:
     random_many: int = 160         # and on 16 threads
     lookups_idle: int = 60
     lookups_loaded: int = 240
+    loads: int = 3                 # big files that are read meanwhile, so that 1 in 100 lookups is more than one
     sightings: int = 10
     cut: int = 64 * MIB            # the file that is copied while the link is cut
     cut_copies: int = 10           # each way
@@ -75,6 +76,14 @@ class Workspace:
         if self._once("big"):
             self._random_file(self.path("big"), self.sizes.big)
         return "big"
+
+    def make_loads(self):
+        """The big file by several names, none of which a cache has seen under another."""
+        names = [f"{self.make_big()}-{number}" for number in range(self.sizes.loads)]
+        if self._once("loads"):
+            for name in names:
+                os.link(self.path("big"), self.path(name))
+        return names
 
     def make_source(self):
         """On the client's side."""
