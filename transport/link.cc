@@ -315,7 +315,9 @@ void Link::Log(Phase before, TimePoint now) {
   switch (after) {
     case Phase::kBackingOff:
     case Phase::kRefused:
-      spdlog::warn("link: {} -> {} {}{}{}", PhaseName(before), PhaseName(after),
+      // A request cuts the first short, and not the second.
+      spdlog::warn("link: {} -> {} {}{}{}{}", PhaseName(before), PhaseName(after),
+                   after == Phase::kBackingOff ? "at most " : "",
                    FormatDuration(Milliseconds(state_.next_wakeup() - now)), reason, waiting);
       break;
     case Phase::kUp:
