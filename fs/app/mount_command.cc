@@ -241,7 +241,7 @@ int Fail(Reporter& reporter, const Error& error) {
 
 int ServeInThisProcess(MountPlan& plan, Reporter& reporter) {
   ForbidCoreDumps();
-  ShareHeaps();
+  SetUpHeaps();
   ::umask(077);  // for files of our own; what programs make through the mount has their umask
   if (plan.log_file.empty()) {
     LogToTerminal(plan.options.debug);
