@@ -134,7 +134,7 @@ std::uint64_t RandomNumber() {
 }
 
 OpenBlocks::OpenBlocks(UniqueFd fd, bool writable, BlockHeader header)
-    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)), direct_(fd_.get()) {}
+    : fd_(std::move(fd)), writable_(writable), header_(std::move(header)), direct_(fd_.get(), writable) {}
 
 Result<std::shared_ptr<OpenBlocks>> OpenBlocks::OpenAny(const std::filesystem::path& file) {
   bool writable = true;
@@ -278,7 +278,9 @@ OpenBlocks::ReadOutcome OpenBlocks::ReadVerified(const ExtentMap& map, std::uint
 }
 
 Status OpenBlocks::WriteBytes(std::uint64_t granule, std::span<const std::byte> bytes) const {
-  return Written(WriteAll(fd_.get(), bytes.data(), bytes.size(), BytesOffset(granule)));
+  const std::size_t done = direct_.Write(bytes, BytesOffset(granule));
+  bytes = bytes.subspan(done);
+  return Written(WriteAll(fd_.get(), bytes.data(), bytes.size(), BytesOffset(granule) + done));
 }
 
 Status OpenBlocks::WriteChecksums(std::uint64_t granule, std::span<const std::uint64_t> checksums) const {

@@ -11,7 +11,7 @@
 #include <span>
 
 #include "cache/block_file_format.h"
-#include "cache/direct_reads.h"
+#include "cache/direct_io.h"
 #include "transport/base/result.h"
 #include "transport/base/unique_fd.h"
 
@@ -69,7 +69,7 @@ class OpenBlocks {
   const UniqueFd fd_;
   const bool writable_;
   const BlockHeader header_;
-  mutable DirectReads direct_;
+  mutable DirectIo direct_;
 };
 
 // "cannot <what> <file>: <reason>"
