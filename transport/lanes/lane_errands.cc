@@ -67,8 +67,7 @@ void LanePool::Identify(const std::shared_ptr<BulkChannel>& channel) {
       const TimePoint asked_at = Clock::now();
       auto process = FindServerProcess(ctx, use->fs(), &clock_);
       if (process) {
-        MutexLock lock(mutex_);
-        round_trip_ = std::min<Duration>(round_trip_, (Clock::now() - asked_at) / kRoundTripsToIdentify);
+        NoteRoundTrip((Clock::now() - asked_at) / kRoundTripsToIdentify);
       }
       alive->Identify(process ? std::optional(std::move(process).value()) : std::nullopt);
     }

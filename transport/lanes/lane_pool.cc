@@ -50,7 +50,9 @@ unsigned LanePool::WantedLocked(TimePoint now) const {
   }
   // Who has moved twice of what one lane is worth goes on, most likely: the others dial at the same time, because a
   // handshake takes a dozen round trips.
-  return bulk_in_a_row_ < 2 * worth ? std::min(1U, options_.connections) : options_.connections;
+  const unsigned most = bulk_in_a_row_ < 2 * worth ? 1U : options_.connections;
+  const Duration distance = std::min(round_trip_, now - asked_at_);
+  return distance < options_.near ? std::min(most, std::max(1U, std::thread::hardware_concurrency())) : most;
 }
 
 void LanePool::NoteBulk(std::size_t bytes) {
@@ -64,6 +66,9 @@ void LanePool::NoteBulk(std::size_t bytes) {
   last_bulk_ = now;
   const unsigned wanted = WantedLocked(now);
   const bool first = keepers_.empty() && wanted > 0;
+  if (first) {
+    asked_at_ = now;
+  }
   while (keepers_.size() < wanted) {
     keepers_.emplace_back([this, stop = stop_.get_token(), index = static_cast<unsigned>(keepers_.size())] {
       SetThreadName("bt-lane");
@@ -75,9 +80,19 @@ void LanePool::NoteBulk(std::size_t bytes) {
   }
   lock.Unlock();
   if (first) {
-    // Which files are at rest is known when the lanes are there, and not four round trips later.
-    Run([this](const OpContext& ctx) { clock_.Ask(ctx, interactive_->fs()); });
+    // Which files are at rest is known when the lanes are there, and not four round trips later. And how far the server
+    // is, whatever it answers.
+    Run([this, now](const OpContext& ctx) {
+      clock_.Ask(ctx, interactive_->fs());
+      NoteRoundTrip(Clock::now() - now);
+    });
   }
+}
+
+void LanePool::NoteRoundTrip(Duration took) {
+  MutexLock lock(mutex_);
+  round_trip_ = std::min(round_trip_, took);
+  changed_.NotifyAll();  // more lanes may be wanted
 }
 
 std::vector<std::shared_ptr<BulkChannel>> LanePool::Channels(For what) const {

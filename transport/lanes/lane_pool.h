@@ -29,6 +29,9 @@ namespace bt::lanes {
 
 struct LaneOptions {
   unsigned connections = 4;  // bulk lanes, besides the interactive one; 0: none
+  // A round trip shorter than this, and one window moves more bytes than a processor works off: more lanes than
+  // processors would only be in each other's way.
+  std::chrono::milliseconds near{10};
   // An OpenSSH server takes 2 MiB per channel and round trip, a usual TCP window is 4 MiB: two that send, one that
   // waits.
   unsigned channels_per_lane = 3;
@@ -120,6 +123,7 @@ class LanePool {
   void Refused(const Error& why);
   Lane OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection);
   void Publish(const Lane& lane);
+  void NoteRoundTrip(Duration took);
   // Finds out who serves it, in the background.
   void Identify(const std::shared_ptr<BulkChannel>& channel);
   // Until the lane has ended, of itself or for want of work.
@@ -147,6 +151,7 @@ class LanePool {
   // All that are open, and those of ended lanes whose server may have something left to write.
   std::vector<std::shared_ptr<BulkChannel>> channels_ GUARDED_BY(mutex_);
   std::uint64_t next_channel_ GUARDED_BY(mutex_) = 1;
+  TimePoint asked_at_ GUARDED_BY(mutex_) = TimePoint::max();  // for the first round trip
   Duration round_trip_ GUARDED_BY(mutex_) = Duration::max();  // the shortest that was seen
   std::uint64_t bulk_in_a_row_ GUARDED_BY(mutex_) = 0;
   TimePoint last_bulk_ GUARDED_BY(mutex_);

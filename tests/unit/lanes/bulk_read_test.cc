@@ -44,6 +44,25 @@ TEST_F(LaneTest, AShortTransferNeedsOneConnection) {
   EXPECT_EQ(session_->connections(), 1U);
 }
 
+TEST_F(LaneTest, ANearServerGetsNoMoreLanesThanThereAreProcessors) {
+  MakeFile("big", kBig);
+  const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
+  LaneOptions options = Eager();
+  options.connections = processors + 1;
+  for (const bool near : {true, false}) {
+    options.near = near ? 1h : 0h;
+    Connect(options);
+    const auto file = Open("big");
+    ReadUntilConnections(*file, kBig, 1 + processors + (near ? 0 : 1));
+    const int dials_before = dialer_->dials();
+    for (int round = 0; round < 3; ++round) {
+      ASSERT_TRUE(ReadAll(*file, kBig).ok());
+    }
+    EXPECT_EQ(dialer_->dials(), dials_before);
+    EXPECT_EQ(session_->connections(), 1 + processors + (near ? 0 : 1));
+  }
+}
+
 TEST_F(LaneTest, SmallReadsNeverOpenLanes) {
   MakeFile("big", kBig);
   Connect();
