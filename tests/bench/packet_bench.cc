@@ -15,9 +15,8 @@ constexpr std::string_view kHandle("\0\0\0\7", 4);  // as OpenSSH makes them
 constexpr std::string_view kPath = "/b10/workspace/checkpoints/step-1000/model-00001-of-00004.safetensors";
 constexpr std::uint32_t kOpenSshTransfer = 261120;
 
-Reply AsReply(std::vector<std::byte> message) {
-  message.erase(message.begin(), message.begin() + 4);  // the splitter takes the length off
-  return Reply(std::move(message));
+Reply AsReply(const std::vector<std::byte>& message) {
+  return Reply(UninitializedBytes(message.begin() + 4, message.end()));  // the splitter takes the length off
 }
 
 AttributeChange AllAttributes() {

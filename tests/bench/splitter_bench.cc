@@ -30,7 +30,7 @@ void BM_Split(benchmark::State& state) {
   const auto piece = static_cast<std::size_t>(state.range(1));
   std::size_t messages = 0;
   for (auto _ : state) {
-    MessageSplitter splitter([&](std::vector<std::byte> message) -> Status {
+    MessageSplitter splitter([&](UninitializedBytes message) -> Status {
       benchmark::DoNotOptimize(message.data());
       ++messages;
       return {};

@@ -23,7 +23,7 @@ void Sane(const Result<T>& result) {
   Require(result.ok() || (result.error().code != Code::kInternal && !result.error().tag.empty()));
 }
 
-void DecodeAll(std::vector<std::byte> message) {
+void DecodeAll(UninitializedBytes message) {
   const Result<sftp::VersionMessage> version = sftp::DecodeVersion(message);
   Sane(version);
   if (version.ok()) {
@@ -66,9 +66,9 @@ void DecodeAll(std::vector<std::byte> message) {
   }
 }
 
-std::vector<std::vector<std::byte>> Cut(std::span<const std::byte> bytes, std::size_t piece) {
-  std::vector<std::vector<std::byte>> messages;
-  sftp::MessageSplitter splitter([&messages](std::vector<std::byte> message) {
+std::vector<UninitializedBytes> Cut(std::span<const std::byte> bytes, std::size_t piece) {
+  std::vector<UninitializedBytes> messages;
+  sftp::MessageSplitter splitter([&messages](UninitializedBytes message) {
     messages.push_back(std::move(message));
     return Status();
   });
@@ -85,11 +85,11 @@ std::vector<std::vector<std::byte>> Cut(std::span<const std::byte> bytes, std::s
 }  // namespace
 
 std::size_t FeedServerBytes(std::span<const std::byte> bytes) {
-  std::vector<std::vector<std::byte>> messages = Cut(bytes, bytes.size());
+  std::vector<UninitializedBytes> messages = Cut(bytes, bytes.size());
   const std::size_t odd_piece = 7;
   Require(messages == Cut(bytes, odd_piece));
   const std::size_t count = messages.size();
-  for (std::vector<std::byte>& message : messages) {
+  for (UninitializedBytes& message : messages) {
     DecodeAll(std::move(message));
   }
   return count;

@@ -19,6 +19,8 @@ class MessageChannel {
   class Receiver {
    public:
     virtual ~Receiver() = default;
+    // Where the next bytes would best be put, if it matters: the OnBytes that follows may be of the beginning of this.
+    virtual std::span<std::byte> Room() { return {}; }
     // Bytes in order; message boundaries are the receiver's business.
     virtual void OnBytes(std::span<const std::byte> bytes) = 0;
     // Exactly once, and last. The first `messages_started` messages given to Send() may have reached the server, in

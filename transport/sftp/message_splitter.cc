@@ -21,9 +21,10 @@ bool LooksLikeText(std::span<const std::byte> bytes) {
 }  // namespace
 
 Status MessageSplitter::BeginMessage() {
-  length_ = LoadU32(prefix_.data());
-  if (length_ >= 1 && length_ <= max_message_) {
-    message_.reserve(length_);
+  const std::size_t length = LoadU32(prefix_.data());
+  if (length >= 1 && length <= max_message_) {
+    message_.resize(length);
+    message_have_ = 0;
     return {};
   }
   if (!seen_message_ && LooksLikeText(prefix_)) {
@@ -31,7 +32,11 @@ Status MessageSplitter::BeginMessage() {
                  "the server sent text instead of SFTP; does a shell start-up file of the remote user print something?",
                  "sftp.bad-banner"};
   }
-  return Error{Code::kProtocol, fmt::format("the server sent an SFTP message of {} bytes", length_), "sftp.bad-length"};
+  return Error{Code::kProtocol, fmt::format("the server sent an SFTP message of {} bytes", length), "sftp.bad-length"};
+}
+
+std::span<std::byte> MessageSplitter::Room() {
+  return prefix_have_ == prefix_.size() ? std::span(message_).subspan(message_have_) : std::span(between_);
 }
 
 Status MessageSplitter::Feed(std::span<const std::byte> bytes) {
@@ -46,10 +51,14 @@ Status MessageSplitter::Feed(std::span<const std::byte> bytes) {
       }
       TRY(BeginMessage());
     }
-    const std::size_t take = std::min(length_ - message_.size(), bytes.size());
-    message_.insert(message_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(take));
+    const std::size_t take = std::min(message_.size() - message_have_, bytes.size());
+    std::byte* const place = message_.data() + message_have_;
+    if (take > 0 && bytes.data() != place) {
+      std::memcpy(place, bytes.data(), take);
+    }
+    message_have_ += take;
     bytes = bytes.subspan(take);
-    if (message_.size() == length_) {
+    if (message_have_ == message_.size()) {
       prefix_have_ = 0;
       seen_message_ = true;
       TRY(sink_(std::exchange(message_, {})));

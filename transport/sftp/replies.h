@@ -15,6 +15,7 @@
 
 #include "transport/attributes.h"
 #include "transport/base/result.h"
+#include "transport/base/uninitialized_bytes.h"
 #include "transport/sftp/packet.h"
 
 namespace bt::sftp {
@@ -23,7 +24,7 @@ namespace bt::sftp {
 class Reply {
  public:
   // `message` has at least the type and the id.
-  explicit Reply(std::vector<std::byte> message) : message_(std::move(message)) {}
+  explicit Reply(UninitializedBytes message) : message_(std::move(message)) {}
 
   static constexpr std::size_t kHeaderBytes = 5;
 
@@ -33,7 +34,7 @@ class Reply {
   std::span<const std::byte> payload() const { return std::span(message_).subspan(kHeaderBytes); }
 
  private:
-  std::vector<std::byte> message_;
+  UninitializedBytes message_;
 };
 
 // True for STATUS EOF, which is an answer for READ, READDIR and copy-data, and an odd failure elsewhere.

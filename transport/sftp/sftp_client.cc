@@ -29,7 +29,7 @@ Result<std::unique_ptr<SftpClient>> SftpClient::Open(const OpContext& ctx, std::
 
 SftpClient::SftpClient(std::unique_ptr<MessageChannel> channel)
     : last_received_(Clock::now().time_since_epoch().count()),
-      splitter_([this](std::vector<std::byte> message) { return OnMessage(std::move(message)); }),
+      splitter_([this](UninitializedBytes message) { return OnMessage(std::move(message)); }),
       channel_(channel.get()),
       owned_channel_(std::move(channel)) {}
 
@@ -152,7 +152,7 @@ void SftpClient::OnBytes(std::span<const std::byte> bytes) {
   }
 }
 
-Status SftpClient::OnMessage(std::vector<std::byte> message) {
+Status SftpClient::OnMessage(UninitializedBytes message) {
   if (message.size() < Reply::kHeaderBytes) {
     return Malformed("reply");
   }

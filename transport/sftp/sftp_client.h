@@ -92,7 +92,7 @@ class SftpClient final : private MessageChannel::Receiver {
   // Under send_mutex_, so that sequence numbers follow the order of sending.
   std::shared_ptr<Slot> SendLocked(Request request, bool abandoned) REQUIRES(send_mutex_);
   Status Greet(const OpContext& ctx);
-  Status OnMessage(std::vector<std::byte> message);
+  Status OnMessage(UninitializedBytes message);
   void Complete(Slot& slot, Result<Reply> answer);
   void CloseHandleOf(const Reply& reply);
   Result<Reply> Await(const OpContext& ctx, Slot& slot);
@@ -101,6 +101,7 @@ class SftpClient final : private MessageChannel::Receiver {
   TimePoint ExtendedDeadline(const OpContext& ctx, const Slot& slot) const;
   void Abandon(Slot& slot);
 
+  std::span<std::byte> Room() override { return broken_ ? std::span<std::byte>() : splitter_.Room(); }
   void OnBytes(std::span<const std::byte> bytes) override;
   void OnClosed(const Error& why, std::uint64_t messages_started) override;
 

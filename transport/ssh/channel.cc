@@ -146,7 +146,9 @@ Status Channel::MoveBytes(Session& session, std::span<std::byte> scratch, TimePo
 Status Channel::Read(Session& session, std::span<std::byte> scratch, TimePoint now) {
   // Until the receiver starts, what comes stays with libssh2: at most the receive window.
   while (receiver_ != nullptr && phase_ == Phase::kOpen) {
-    const ssize_t got = libssh2_channel_read_ex(handle_, 0, reinterpret_cast<char*>(scratch.data()), scratch.size());
+    const std::span<std::byte> wanted = receiver_->Room();
+    const std::span<std::byte> room = wanted.empty() ? scratch : wanted;
+    const ssize_t got = libssh2_channel_read_ex(handle_, 0, reinterpret_cast<char*>(room.data()), room.size());
     if (got == LIBSSH2_ERROR_EAGAIN) {
       break;
     }
@@ -154,7 +156,7 @@ Status Channel::Read(Session& session, std::span<std::byte> scratch, TimePoint n
       return SessionError(session.get(), static_cast<int>(got), "reading from the container");
     }
     if (got > 0) {
-      receiver_->OnBytes(scratch.first(static_cast<std::size_t>(got)));
+      receiver_->OnBytes(room.first(static_cast<std::size_t>(got)));
     } else if (libssh2_channel_eof(handle_) == 1) {
       phase_ = Phase::kEnding;
       ending_until_ = now + kExitStatusGrace;

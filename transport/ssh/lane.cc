@@ -17,7 +17,7 @@ namespace {
 // A login takes a few KiB. A peer that sends more is no SSH server, or means no good: libssh2 would collect it.
 constexpr std::uint64_t kMaxLoginBytes = 1024 * 1024;
 
-constexpr std::size_t kScratch = 256 * 1024;  // one SFTP reply of OpenSSH's largest read
+constexpr std::size_t kScratch = 32 * 1024;  // for what has no room of its own: one packet
 
 }  // namespace
 

@@ -76,7 +76,7 @@ PipeChannel::PipeChannel(PipeOptions options, UniqueFd socket, UniqueFd wake, pi
       wake_(std::move(wake)),
       server_(server),
       socket_(std::move(socket)),
-      reply_counter_([this](std::vector<std::byte>) {
+      reply_counter_([this](UninitializedBytes) {
         ++replies_;
         return Status();
       }) {}

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 #include <string>
 
@@ -90,8 +92,8 @@ TEST(Packet, AFieldBeyondTheEndFailsAndEverythingAfterItReadsAsEmpty) {
 
 class Splitter : public testing::Test {
  protected:
-  std::vector<std::vector<std::byte>> messages_;
-  MessageSplitter splitter_{[this](std::vector<std::byte> message) {
+  std::vector<UninitializedBytes> messages_;
+  MessageSplitter splitter_{[this](UninitializedBytes message) {
     messages_.push_back(std::move(message));
     return Status();
   }};
@@ -116,6 +118,41 @@ TEST_F(Splitter, FindsMessagesHoweverTheBytesAreCut) {
   }
 }
 
+TEST_F(Splitter, TakesBytesThatWerePutWhereItWantsThem) {
+  std::vector<std::byte> stream;
+  constexpr std::array<std::size_t, 5> kSizes{0, 3, 5000, 200000, 10};
+  for (const std::size_t size : kSizes) {
+    const std::vector<std::byte> message =
+        PacketWriter(MessageType::kData, 0).String(std::string(size, static_cast<char>('a' + size % 7))).Take();
+    stream.insert(stream.end(), message.begin(), message.end());
+  }
+  std::size_t largest = 0;
+  for (std::size_t at = 0; at < stream.size();) {
+    const std::span<std::byte> room = splitter_.Room();
+    ASSERT_FALSE(room.empty());
+    largest = std::max(largest, room.size());
+    // Now and then from elsewhere, and not all that there is room for.
+    const std::size_t count =
+        std::min({room.size(), stream.size() - at, at % 3 == 0 ? std::size_t{70001} : room.size()});
+    const auto piece = std::span(stream).subspan(at, count);
+    if (at % 5 == 0) {
+      ASSERT_TRUE(splitter_.Feed(piece).ok());
+    } else {
+      std::ranges::copy(piece, room.begin());
+      ASSERT_TRUE(splitter_.Feed(room.first(count)).ok());
+    }
+    at += count;
+  }
+  EXPECT_GT(largest, 150000U);  // the rest of the long message at once
+  ASSERT_EQ(messages_.size(), kSizes.size());
+  for (std::size_t i = 0; i < kSizes.size(); ++i) {
+    const auto bytes = std::span(messages_.at(i)).subspan(5);
+    ASSERT_EQ(bytes.size(), kSizes.at(i));
+    EXPECT_TRUE(std::ranges::all_of(
+        bytes, [&](std::byte byte) { return byte == static_cast<std::byte>('a' + kSizes.at(i) % 7); }));
+  }
+}
+
 TEST_F(Splitter, RefusesALengthOfZero) {
   const std::vector<std::byte> bytes(8);
   const Status fed = splitter_.Feed(bytes);
@@ -126,7 +163,7 @@ TEST_F(Splitter, RefusesALengthOfZero) {
 
 TEST_F(Splitter, RefusesALengthBeyondTheLimitBeforeItAllocates) {
   for (const std::uint32_t length : {static_cast<std::uint32_t>(kMaxReplyBytes + 1), 0x80000000U, 0xffffffffU}) {
-    MessageSplitter splitter([](std::vector<std::byte>) { return Status(); });
+    MessageSplitter splitter([](UninitializedBytes) { return Status(); });
     std::vector<std::byte> bytes(4);
     StoreU32(bytes.data(), length);
     const Status fed = splitter.Feed(bytes);
@@ -151,7 +188,7 @@ TEST_F(Splitter, TellsTextOfAStartUpFileFromAProtocolError) {
 }
 
 TEST_F(Splitter, StopsAtTheSinksError) {
-  MessageSplitter splitter([](std::vector<std::byte>) -> Status { return Error{Code::kProtocol, "no", "test"}; });
+  MessageSplitter splitter([](UninitializedBytes) -> Status { return Error{Code::kProtocol, "no", "test"}; });
   const std::vector<std::byte> message = PacketWriter(MessageType::kData, 0).Take();
   EXPECT_EQ(splitter.Feed(message).error().tag, "test");
 }

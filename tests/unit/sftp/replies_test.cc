@@ -19,9 +19,8 @@ using test::HandleReply;
 using test::NameReply;
 using test::StatusReply;
 
-Reply Received(std::vector<std::byte> message) {
-  message.erase(message.begin(), message.begin() + 4);
-  return Reply(std::move(message));
+Reply Received(const std::vector<std::byte>& message) {
+  return Reply(UninitializedBytes(message.begin() + 4, message.end()));
 }
 
 Reply Received(PacketWriter& writer) { return Received(writer.Take()); }
@@ -93,7 +92,7 @@ TEST(Replies, OneNameIsExactlyOne) {
 TEST(Replies, TruncatedAttributesAreMalformed) {
   std::vector<std::byte> message = AttrsReply(1, 5);
   for (std::size_t size = Reply::kHeaderBytes; size < message.size() - 4; ++size) {
-    const Reply reply(std::vector<std::byte>(message.begin() + 4, message.begin() + 4 + static_cast<long>(size)));
+    const Reply reply(UninitializedBytes(message.begin() + 4, message.begin() + 4 + static_cast<long>(size)));
     EXPECT_EQ(DecodeAttributes(reply).error().code, Code::kProtocol) << size;
   }
 }
