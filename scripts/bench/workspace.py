@@ -17,6 +17,12 @@ def _make_old(path):
     os.utime(path, (then, then))
 
 
+def _write_out(file):
+    """Otherwise the kernel does it half a minute later, at the cost of whoever is measured then."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 class WrongBytes(Exception):
     """A program gave wrong bytes, or lost some. Ends the run."""
 
@@ -114,6 +120,7 @@ class Workspace:
                 file.write(len(text).to_bytes(8, "little") + text)
                 for _ in range(count * size // MIB):
                     file.write(os.urandom(MIB))
+                _write_out(file)
             _make_old(self.path("model.safetensors"))
         return "model.safetensors", f"layer.{count // 2}.weight"
 
@@ -122,6 +129,7 @@ class Workspace:
         with open(path, "wb") as file:
             for _ in range(size // MIB):
                 file.write(os.urandom(MIB))
+            _write_out(file)
         _make_old(path)
 
     def check_parts(self, name, parts, whole=None):
