@@ -150,38 +150,33 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
   return out.size();
 }
 
-bool FileBlocks::ReadFromMemory(const Source& source, std::uint64_t offset, std::span<std::byte> out) {
-  const std::uint64_t end = offset + out.size();
-  struct Piece {
-    std::shared_ptr<const std::byte[]> bytes;
-    std::uint64_t skip = 0;
-    std::size_t length = 0;
-  };
-  std::vector<Piece> pieces;
+std::optional<SharedPieces> FileBlocks::ReadFromMemory(const Source& source, std::uint64_t offset, std::size_t length) {
+  const std::uint64_t end = offset + length;
+  SharedPieces pieces;
   {
     MutexLock lock(mutex_);
+    std::size_t count = 0;
     for (std::uint64_t at = offset; at < end;) {
       const auto extent = Covering(at);
-      if (extent == extents_.end() || !extent->second.ready) {
-        return false;
+      if (extent == extents_.end() || !extent->second.ready || ++count > kMostPieces) {
+        return std::nullopt;
       }
       at = extent->second.end;
     }
+    pieces.reserve(count);
     for (std::uint64_t at = offset; at < end;) {
       const auto extent = Covering(at);
-      const std::uint64_t begin = extent->first;
-      const std::size_t length = std::min(end, extent->second.end) - at;
-      pieces.push_back({Consume(extent, length), at - begin, length});
-      at += length;
+      const std::uint64_t skip = at - extent->first;
+      const std::size_t size = std::min(end, extent->second.end) - at;
+      std::shared_ptr<const std::byte[]> bytes = Consume(extent, size);
+      const std::byte* const first = bytes.get() + skip;
+      pieces.push_back({std::move(bytes), {first, size}});
+      at += size;
     }
     NoteRead(Clock::now());
   }
-  LookAhead(source, offset, out.size());
-  for (const Piece& piece : pieces) {
-    std::memcpy(out.data(), piece.bytes.get() + piece.skip, piece.length);
-    out = out.subspan(piece.length);
-  }
-  return true;
+  LookAhead(source, offset, length);
+  return pieces;
 }
 
 bool FileBlocks::Has(std::uint64_t offset, std::uint64_t length) const {

@@ -26,6 +26,7 @@
 #include "cache/memory_budget.h"
 #include "cache/read_ahead.h"
 #include "cache/transfer_meter.h"
+#include "transport/base/shared_bytes.h"
 #include "transport/remote_fs.h"
 
 namespace bt {
@@ -59,8 +60,10 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   // Fills `out`, which must lie within the version's size. Fewer bytes than asked mean that the server's file ends
   // earlier: it is of this version no longer. Blocks: 0 RT from memory and disk, else 1 RT.
   Result<std::size_t> Read(const OpContext& ctx, const Source& source, std::uint64_t offset, std::span<std::byte> out);
-  // The same when memory has all of it; false otherwise, and then nothing has happened. Does not block.
-  bool ReadFromMemory(const Source& source, std::uint64_t offset, std::span<std::byte> out);
+  // The same when memory has all of it in at most kMostPieces pieces, which are not copied; nothing otherwise, and then
+  // nothing has happened. Does not block.
+  static constexpr std::size_t kMostPieces = 512;
+  std::optional<SharedPieces> ReadFromMemory(const Source& source, std::uint64_t offset, std::size_t length);
   // Whether Read() would succeed without the server. Cheap.
   bool Has(std::uint64_t offset, std::uint64_t length) const;
 

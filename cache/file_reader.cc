@@ -125,23 +125,23 @@ Result<std::size_t> FileReader::Read(const OpContext& ctx, const Known& known, s
   return opened_.file->Read(ctx, offset, out);
 }
 
-std::optional<std::size_t> FileReader::ReadFromMemory(const Known& known, std::uint64_t offset,
-                                                      std::span<std::byte> out) {
+std::optional<SharedPieces> FileReader::ReadFromMemory(const Known& known, std::uint64_t offset, std::size_t length) {
   const View view = this->view();
   const TimePoint now = Clock::now();
   if (!Sure(view, known, now) && (known.reachable || Contradicted(view, known))) {
     return std::nullopt;
   }
   const std::uint64_t size = view.blocks->version().size;
-  const std::size_t length = offset >= size ? 0 : std::min<std::uint64_t>(out.size(), size - offset);
+  length = offset >= size ? 0 : std::min<std::uint64_t>(length, size - offset);
   NoteHandedOut(view);
-  if (!view.blocks->ReadFromMemory(source(), offset, out.first(length))) {
+  std::optional<SharedPieces> pieces = view.blocks->ReadFromMemory(source(), offset, length);
+  if (!pieces) {
     return std::nullopt;
   }
   if (known.reachable && SoonTooOld(view, known, now)) {
     CheckInBackground();
   }
-  return length;
+  return pieces;
 }
 
 // Before they are: what is told of later must not be missed.

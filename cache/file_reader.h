@@ -19,6 +19,7 @@
 #include "cache/block_key.h"
 #include "cache/file_blocks.h"
 #include "cache/path_epochs.h"
+#include "transport/base/shared_bytes.h"
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
 
@@ -61,8 +62,8 @@ class FileReader : public std::enable_shared_from_this<FileReader> {
   // Bytes read; fewer than asked only at the end of the file. Blocks: usually not at all, else 1 RT, and another when
   // it must be asked which version the file is.
   Result<std::size_t> Read(const OpContext& ctx, const Known& known, std::uint64_t offset, std::span<std::byte> out);
-  // The same when memory can answer; nothing otherwise. Does not block.
-  std::optional<std::size_t> ReadFromMemory(const Known& known, std::uint64_t offset, std::span<std::byte> out);
+  // The same when memory can answer, without a copy; nothing otherwise. Does not block.
+  std::optional<SharedPieces> ReadFromMemory(const Known& known, std::uint64_t offset, std::size_t length);
 
   struct Version {
     FileVersion version;

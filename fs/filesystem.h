@@ -28,6 +28,7 @@
 #include "cache/read_cache.h"
 #include "transport/base/op_context.h"
 #include "transport/base/result.h"
+#include "transport/base/shared_bytes.h"
 #include "transport/remote_fs.h"
 
 namespace bt {
@@ -176,8 +177,8 @@ class Filesystem {
   Result<CreateReply> Create(const OpContext& ctx, InodeNo parent, std::string_view name, mode_t mode, int flags);
   // Bytes read; fewer than asked only at the end of the file.
   Result<std::size_t> Read(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
-  // The same when memory has the bytes; nothing otherwise. Never waits.
-  std::optional<std::size_t> ReadFromMemory(FileHandle handle, std::uint64_t offset, std::span<std::byte> out);
+  // The same when memory has the bytes, without a copy; nothing otherwise. Never waits.
+  std::optional<SharedPieces> ReadFromMemory(FileHandle handle, std::uint64_t offset, std::size_t length);
   // Accepts all bytes or none. The server's answer comes with a later Write, Flush or Sync of the handle.
   Status Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset, std::span<const std::byte> bytes);
   // close(2): every write of the handle acknowledged by the server, and its first error reported, once. The deadline

@@ -302,18 +302,17 @@ Result<std::size_t> Filesystem::Read(const OpContext& ctx, FileHandle handle, st
   return count;
 }
 
-std::optional<std::size_t> Filesystem::ReadFromMemory(FileHandle handle, std::uint64_t offset,
-                                                      std::span<std::byte> out) {
+std::optional<SharedPieces> Filesystem::ReadFromMemory(FileHandle handle, std::uint64_t offset, std::size_t length) {
   const std::shared_ptr<OpenFile> file = state_->files.Find(handle);
   if (file == nullptr || file->reader() == nullptr || !State::Quiet(file->inode())) {
     return std::nullopt;
   }
-  const std::optional<std::size_t> count =
-      file->reader()->ReadFromMemory(state_->WhatIsKnown(file->inode()), offset, out);
-  if (count) {
-    NoteEnd(*file, offset, out.size(), *count);
+  std::optional<SharedPieces> pieces =
+      file->reader()->ReadFromMemory(state_->WhatIsKnown(file->inode()), offset, length);
+  if (pieces) {
+    NoteEnd(*file, offset, length, SizeOf(*pieces));
   }
-  return count;
+  return pieces;
 }
 
 Status Filesystem::Write(const OpContext& ctx, FileHandle handle, std::uint64_t offset,

@@ -50,18 +50,15 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
 void Read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* info) {
   const FileHandle handle{info->fh};
   const Subject::Range range = RangeOf(offset, size);
-  PageBytes buffer = MakePageBytes(range.length);
-  const std::span out(buffer.get(), range.length);
-  const auto known = BorderOf(request).fs.ReadFromMemory(handle, range.offset, out);
-  if (known) {
-    Here(request, {"read", InodeNo{inode}, {}, range},
-         [out, count = *known](Call& call) { call.reply.Data(count, out); });
+  if (const auto pieces = BorderOf(request).fs.ReadFromMemory(handle, range.offset, range.length)) {
+    Here(request, {"read", InodeNo{inode}, {}, range}, [&pieces](Call& call) { call.reply.Data(*pieces); });
     return;
   }
-  OnPool(request, kData, {"read", InodeNo{inode}, {}, range},
-         [handle, range, out, buffer = std::move(buffer)](Call& call) {
-           call.reply.Data(call.fs.Read(call.ctx, handle, range.offset, out), out);
-         });
+  OnPool(request, kData, {"read", InodeNo{inode}, {}, range}, [handle, range](Call& call) {
+    const PageBytes buffer = MakePageBytes(range.length);
+    const std::span out(buffer.get(), range.length);
+    call.reply.Data(call.fs.Read(call.ctx, handle, range.offset, out), out);
+  });
 }
 
 void Write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t size, off_t offset,

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "fs/fuse/call.h"
 #include "fs/fuse/convert.h"
@@ -216,6 +218,16 @@ bool Reply::Data(const Result<std::size_t>& count, std::span<const std::byte> bu
   const auto data = buffer.first(std::min(*count, buffer.size()));
   fuse_req_t request = Take();
   return request != nullptr && Finish(fuse_reply_buf(request, reinterpret_cast<const char*>(data.data()), data.size()));
+}
+
+bool Reply::Data(const SharedPieces& pieces) {
+  std::vector<iovec> parts;
+  parts.reserve(pieces.size());
+  for (const SharedBytes& piece : pieces) {
+    parts.push_back({const_cast<std::byte*>(piece.bytes.data()), piece.bytes.size()});  // iovec knows no const
+  }
+  fuse_req_t request = Take();
+  return request != nullptr && Finish(fuse_reply_iov(request, parts.data(), static_cast<int>(parts.size())));
 }
 
 bool Reply::Written(const Status& status, std::size_t count) {

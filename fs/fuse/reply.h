@@ -19,6 +19,7 @@
 #include "fs/fuse/interrupt.h"
 #include "fs/fuse/libfuse.h"
 #include "transport/base/result.h"
+#include "transport/base/shared_bytes.h"
 
 namespace bt::fuse {
 
@@ -65,6 +66,7 @@ class Reply {
   bool Created(const Result<CreateReply>& created);
   bool Target(const Result<std::string>& target);
   bool Data(const Result<std::size_t>& count, std::span<const std::byte> buffer);  // the first `count` bytes of it
+  bool Data(const SharedPieces& pieces);
   bool Written(const Status& status, std::size_t count);
   bool Copied(const Result<std::uint64_t>& count);
   bool Space(const Result<FsStats>& stats);

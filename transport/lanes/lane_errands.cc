@@ -59,6 +59,21 @@ void LanePool::Widen() {
   });
 }
 
+// The server's clock, so that it is known which files are at rest when the lanes are there, and not four round trips
+// later. And how far the server is, whatever it answers.
+void LanePool::GetToKnow(TimePoint now) {
+  Run([this, now](const OpContext& ctx) {
+    clock_.Ask(ctx, interactive_->fs());
+    NoteRoundTrip(Clock::now() - now);
+  });
+}
+
+void LanePool::NoteRoundTrip(Duration took) {
+  MutexLock lock(mutex_);
+  round_trip_ = std::min(round_trip_, took);
+  changed_.NotifyAll();  // more lanes may be wanted
+}
+
 void LanePool::Identify(const std::shared_ptr<BulkChannel>& channel) {
   // An errand must not hold the last reference to a channel of an ended lane.
   Run([this, weak = std::weak_ptr(channel)](const OpContext& ctx) {

@@ -80,19 +80,8 @@ void LanePool::NoteBulk(std::size_t bytes) {
   }
   lock.Unlock();
   if (first) {
-    // Which files are at rest is known when the lanes are there, and not four round trips later. And how far the server
-    // is, whatever it answers.
-    Run([this, now](const OpContext& ctx) {
-      clock_.Ask(ctx, interactive_->fs());
-      NoteRoundTrip(Clock::now() - now);
-    });
+    GetToKnow(now);
   }
-}
-
-void LanePool::NoteRoundTrip(Duration took) {
-  MutexLock lock(mutex_);
-  round_trip_ = std::min(round_trip_, took);
-  changed_.NotifyAll();  // more lanes may be wanted
 }
 
 std::vector<std::shared_ptr<BulkChannel>> LanePool::Channels(For what) const {

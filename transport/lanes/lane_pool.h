@@ -123,6 +123,7 @@ class LanePool {
   void Refused(const Error& why);
   Lane OpenChannels(const OpContext& ctx, std::shared_ptr<LaneConnection> connection);
   void Publish(const Lane& lane);
+  void GetToKnow(TimePoint now);
   void NoteRoundTrip(Duration took);
   // Finds out who serves it, in the background.
   void Identify(const std::shared_ptr<BulkChannel>& channel);
