@@ -22,7 +22,7 @@ class Caching : public Promises {
   // the last moments; and soon the present one, also for who has it open.
   void WriteOnTheOtherSide(int steps) {
     environment_["STEPS"] = std::to_string(steps);
-    std::cout << Python(kSecondWriter);
+    std::cout << Python(kSecondWriter, std::chrono::seconds(100 + steps / 10));
   }
   void FollowALog(int lines);
   static constexpr const char* kSecondWriter = R"(

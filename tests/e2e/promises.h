@@ -11,13 +11,13 @@ namespace bt::e2e {
 class Promises : public MountedWorkspace {
  protected:
   // What it said on standard output; a failure fails the test.
-  std::string Run(const std::string& command) {
-    const Finished ran = Shell(command, std::chrono::seconds(200));
+  std::string Run(const std::string& command, std::chrono::seconds limit = std::chrono::seconds(200)) {
+    const Finished ran = Shell(command, limit);
     EXPECT_EQ(ran.exit_code, 0) << command << "\n" << ran.all().substr(0, 4000);
     return ran.out;
   }
   // The same in Python: M and S are the mount and the server's side; fails(errno name, call, ...) asserts an error.
-  std::string Python(const std::string& script) {
+  std::string Python(const std::string& script, std::chrono::seconds limit = std::chrono::seconds(200)) {
     WriteFile(local() / "script.py", R"(import ctypes, errno, fcntl, mmap, os, stat, subprocess, sys, time
 M, S, D = os.environ['M'], os.environ['S'], os.environ['D']
 def fails(name, call, *args):
@@ -37,7 +37,7 @@ def within(seconds, what):
         assert time.monotonic() < end, 'not in time'
         time.sleep(0.02)
 )" + script);
-    return Run("python3 script.py");
+    return Run("python3 script.py", limit);
   }
   void Break(const std::string& request, std::uint32_t times = 1) {
     ASSERT_TRUE(service().node(0).ArmFault({.action = tap::Action::kFail, .request = request, .times = times}).ok());
