@@ -253,14 +253,14 @@ TEST_F(Caching, SixteenReadersStayWithinTheBudgetAndGiveItBack) {
   Run("for i in $(seq 16); do cmp $M/r$i $S/r$i & p[i]=$!; done; for i in $(seq 16); do wait ${p[i]}; done");
   const std::uint64_t peak = MemoryKib(Daemon(), "VmHWM:");
   std::uint64_t after = UINT64_MAX;
-  for (int i = 0; i < 100 && after > idle + 40 * 1024; ++i) {
+  for (int i = 0; i < 100 && after > idle + 16 * 1024; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     after = MemoryKib(Daemon(), "VmRSS:");
   }
   std::cout << fmt::format("{} KiB before, {} at most, {} afterwards\n", idle, peak, after);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LE(peak, (64 + 100) * 1024U);
-  EXPECT_LE(after, idle + 40 * 1024U);
+  EXPECT_LE(after, idle + 16 * 1024U);
 #endif
 }
 
