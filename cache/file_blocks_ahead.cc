@@ -11,6 +11,7 @@ namespace bt {
 namespace {
 
 constexpr std::uint64_t kSmallestFetchAhead = 128U << 10U;
+constexpr std::uint64_t kSmallestShare = 2U << 20U;  // bytes ahead, for one of several streams
 constexpr std::chrono::seconds kFetchPatience{30};
 constexpr std::chrono::seconds kStale{1};  // what was fetched ahead and not read for so long makes room first
 
@@ -37,8 +38,10 @@ void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint
   ReadAhead::Wish wish;
   {
     MutexLock lock(mutex_);
+    // The way to the server holds one window, whoever reads.
     const std::uint64_t streams = std::max<std::size_t>(ahead_.running(), 1);
-    wish = ahead_.OnRead(offset, length, resources_.meter.Window(fair / streams));
+    const std::uint64_t share = std::max(resources_.meter.Window(fair) / streams, kSmallestShare);
+    wish = ahead_.OnRead(offset, length, std::min(share, fair / streams));
   }
   // What is near is worth another thread only for those who read much.
   if (disk_ != nullptr && wish.window >= kLargestFetch && !wish.near.empty()) {
