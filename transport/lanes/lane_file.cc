@@ -27,11 +27,6 @@ constexpr std::uint64_t kWriteShare = 6_MiB;
 // with writes when all are full, by a part of its window that leaves room for people.
 constexpr std::uint64_t kFullLane = 4_MiB;
 constexpr std::uint64_t kShareBesides = 1_MiB;
-// Reads under way on a bulk lane: a usual TCP window, and half of one so that it never runs dry. What is more would not
-// travel but pile up in the server, as BulkChannel::allowance() tells: four threads that read one file cost it four
-// times the CPU, measured. Where the distance limits, the lanes fill up sooner with more.
-constexpr std::uint64_t kMostToRead = 6_MiB;
-constexpr std::uint64_t kMostToReadFromAfar = 10_MiB;
 
 bool IsLinkError(const Error& error) { return error.code == Code::kDisconnected || error.code == Code::kProtocol; }
 
@@ -111,20 +106,14 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     if (!channels.empty() && when_opened_.size >= kWorthAHandle) {
       reading_->Spread(*pool_, channels, when_opened_.size / kWorthAHandle);
     }
-    const bool far = pool_->window_bound();
-    auto way =
-        channels.empty() ? std::nullopt : reading_->Choose(channels, bytes, far ? kMostToReadFromAfar : kMostToRead);
-    const bool all_full = !way && !channels.empty() && reading_->ready(channels);
-    if (far && (all_full || (way && way->use.channel().under_way() > kFullLane))) {
-      if (auto share = pool_->TryTakeShare(bytes, kShareBesides)) {
-        return Way{std::nullopt, std::move(share)};
-      }
-    }
+    auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
     if (way) {
+      if (way->use.channel().under_way() > kFullLane && pool_->window_bound()) {
+        if (auto share = pool_->TryTakeShare(bytes, kShareBesides)) {
+          return Way{std::nullopt, std::move(share)};
+        }
+      }
       return Way{std::move(way), std::nullopt};
-    }
-    if (all_full && pool_->AwaitChange(ctx, seen)) {
-      continue;
     }
     if (auto share = pool_->TryTakeShare(bytes, kReadShare)) {
       return Way{std::nullopt, std::move(share)};
@@ -149,27 +138,17 @@ Result<std::size_t> LaneFile::Read(const OpContext& ctx, std::uint64_t offset, s
     if (!way.bulk) {
       return here_->Read(ctx, offset, out);
     }
-    auto got = ReadThere(ctx, *std::move(way.bulk), offset, out);
-    pool_->NotifyChange();  // there is room for another
+    auto got = way.bulk->file->Read(ctx, offset, out);
     if (got || EndedByCaller(got.error())) {
       return got;
     }
+    BulkChannel& channel = way.bulk->use.channel();
+    if (IsLinkError(got.error())) {
+      pool_->Lost(channel, got.error());
+    } else {
+      reading_->Distrust(channel);  // the handle that was opened first has the last word
+    }
   }
-}
-
-Result<std::size_t> LaneFile::ReadThere(const OpContext& ctx, Stripe::Way way, std::uint64_t offset,
-                                        std::span<std::byte> out) {
-  auto got = way.file->Read(ctx, offset, out);
-  if (got || EndedByCaller(got.error())) {
-    return got;
-  }
-  BulkChannel& channel = way.use.channel();
-  if (IsLinkError(got.error())) {
-    pool_->Lost(channel, got.error());
-  } else {
-    reading_->Distrust(channel);  // the handle that was opened first has the last word
-  }
-  return got;
 }
 
 Result<LaneFile::Way> LaneFile::FindWayToWrite(const OpContext& ctx, std::size_t bytes) {

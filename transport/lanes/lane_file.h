@@ -52,7 +52,6 @@ class LaneFile final : public RemoteFile {
     std::optional<LanePool::InteractiveShare> interactive;
   };
   Way FindWayToRead(const OpContext& ctx, std::size_t bytes);
-  Result<std::size_t> ReadThere(const OpContext& ctx, Stripe::Way way, std::uint64_t offset, std::span<std::byte> out);
   Result<Way> FindWayToWrite(const OpContext& ctx, std::size_t bytes);
   Status WriteBulk(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes);
   Status WriteThere(const OpContext& ctx, const Stripe::Way& way, std::uint64_t offset,

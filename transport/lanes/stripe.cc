@@ -50,8 +50,8 @@ std::optional<Stripe::Way> Stripe::Choose(const std::vector<std::shared_ptr<Bulk
 
 bool Stripe::ready(const std::vector<std::shared_ptr<BulkChannel>>& channels) const {
   MutexLock lock(mutex_);
-  return !given_up_ && std::any_of(channels.begin(), channels.end(),
-                                   [this](const auto& channel) { return !channel->closed() && ReadyLocked(*channel); });
+  return !given_up_ &&
+         std::any_of(channels.begin(), channels.end(), [this](const auto& channel) { return ReadyLocked(*channel); });
 }
 
 bool Stripe::ReadyLocked(const BulkChannel& channel) const {
