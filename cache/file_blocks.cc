@@ -85,11 +85,9 @@ void FileBlocks::DropKept() {
   }
 }
 
-void FileBlocks::NoteRead(TimePoint now) {
-  last_read_ = now;
-  if (!std::exchange(active_, true)) {
-    ++resources_.active;
-  }
+void FileBlocks::CountStreams(std::size_t running) {
+  resources_.streams += running;
+  resources_.streams -= std::exchange(streams_, running);
 }
 
 Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source, std::uint64_t offset,
@@ -99,7 +97,7 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
   std::uint64_t at = offset;
   LookAhead(source, offset, out.size());
   MutexLock lock(mutex_);
-  NoteRead(Clock::now());
+  last_read_ = Clock::now();
   while (at < end) {
     const std::span<std::byte> rest = out.subspan(at - offset);
     const auto extent = Covering(at);
@@ -173,7 +171,7 @@ std::optional<SharedPieces> FileBlocks::ReadFromMemory(const Source& source, std
       pieces.push_back({std::move(bytes), {first, size}});
       at += size;
     }
-    NoteRead(Clock::now());
+    last_read_ = Clock::now();
   }
   LookAhead(source, offset, length);
   return pieces;
@@ -310,9 +308,7 @@ void FileBlocks::DropUnlessReadSince(TimePoint then) {
     return;
   }
   std::erase_if(extents_, [](const Extents::value_type& extent) { return extent.second.ready; });
-  if (std::exchange(active_, false)) {
-    --resources_.active;
-  }
+  CountStreams(0);
 }
 
 }  // namespace bt

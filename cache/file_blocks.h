@@ -36,7 +36,7 @@ struct ReadResources {
   MemoryBudget& budget;
   FetchPool& pool;
   TransferMeter& meter;
-  std::atomic<std::size_t>& active;  // files that are being read now
+  std::atomic<std::size_t>& streams;  // that are being read now, of all files
 };
 
 class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
@@ -135,7 +135,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   Plan PlanAhead(const Source& source, const ReadAhead::Wish& wish, ReadAhead::Range range, bool goes_on,
                  bool from_disk) REQUIRES(mutex_);
   MemoryBudget::Share RoomAhead(std::uint64_t bytes) REQUIRES(mutex_);
-  void NoteRead(TimePoint now) REQUIRES(mutex_);
+  void CountStreams(std::size_t running) REQUIRES(mutex_);
   void StartAhead(const Source& source, const std::vector<Fetch>& fetches);
   // Brings the bytes of a registered extent. The number of bytes: fewer than asked when the file ends earlier.
   Result<std::size_t> Bring(const OpContext& ctx, const Source& source, const Fetch& fetch);
@@ -159,7 +159,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   std::size_t waiting_ GUARDED_BY(mutex_) = 0;
   std::vector<Staged> staged_ GUARDED_BY(mutex_);
   TimePoint last_read_ GUARDED_BY(mutex_);
-  bool active_ GUARDED_BY(mutex_) = false;
+  std::size_t streams_ GUARDED_BY(mutex_) = 0;  // that this file counts in resources_.streams
 };
 
 }  // namespace bt

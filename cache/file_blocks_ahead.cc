@@ -32,16 +32,16 @@ void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint
   if (source.closed.stop_requested()) {
     return;
   }
-  // Half of the budget for all that read now: the other half is for what was fetched and not read yet.
-  const std::uint64_t files = std::max<std::size_t>(resources_.active.load(), 1);
-  const std::uint64_t fair = resources_.budget.limit() / 2 / files;
+  // Half of the budget for all that read now: the other half is for what was fetched and not read yet. The way to the
+  // server holds one window, whoever reads.
+  const std::uint64_t most = resources_.budget.limit() / 2;
+  const std::uint64_t streams = std::max<std::size_t>(resources_.streams, 1);
+  const std::uint64_t share = std::max(resources_.meter.Window(most) / streams, kSmallestShare);
   ReadAhead::Wish wish;
   {
     MutexLock lock(mutex_);
-    // The way to the server holds one window, whoever reads.
-    const std::uint64_t streams = std::max<std::size_t>(ahead_.running(), 1);
-    const std::uint64_t share = std::max(resources_.meter.Window(fair) / streams, kSmallestShare);
-    wish = ahead_.OnRead(offset, length, std::min(share, fair / streams));
+    wish = ahead_.OnRead(offset, length, std::min(share, most / streams));
+    CountStreams(ahead_.running());
   }
   // What is near is worth another thread only for those who read much.
   if (disk_ != nullptr && wish.window >= kLargestFetch && !wish.near.empty()) {

@@ -68,7 +68,7 @@ std::shared_ptr<FileBlocks> ReadCache::Shared(const RemotePath& path, PathEpochs
     disk = prefix == nullptr ? options_.disk->File(block_key)
                              : options_.disk->Grown({options_.workspace, path, prefix->version(), epoch}, block_key);
   }
-  auto made = std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, std::move(disk));
+  auto made = std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, streams_}, version, std::move(disk));
   MutexLock lock(mutex_);
   if (shared_.size() >= kSweep) {
     std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
@@ -110,7 +110,7 @@ void ReadCache::Keep(std::shared_ptr<const void> what, TimePoint until) {
 }
 
 std::shared_ptr<FileBlocks> ReadCache::Private(const FileVersion& version) {
-  return std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, active_}, version, nullptr);
+  return std::make_shared<FileBlocks>(ReadResources{budget_, pool_, meter_, streams_}, version, nullptr);
 }
 
 bool ReadCache::InBackground(std::function<void(const std::stop_token&)> task) {
@@ -169,7 +169,7 @@ void ReadCache::Run(const std::stop_token& stop) {
       }
     }
     readers.clear();
-    const bool was_used = std::exchange(used, closed > 0 || active_ > 0 || budget_.used() > 0);
+    const bool was_used = std::exchange(used, closed > 0 || streams_ > 0 || budget_.used() > 0);
     if (was_used && !used) {
       GiveBackToSystem();
     }

@@ -82,7 +82,7 @@ class ReadCache {
   ServerClock clock_;
   TransferMeter meter_;
   MemoryBudget budget_;
-  std::atomic<std::size_t> active_{0};
+  std::atomic<std::size_t> streams_{0};
   std::atomic<std::uint64_t> last_id_{0};
 
   Mutex mutex_;

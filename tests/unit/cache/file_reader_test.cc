@@ -148,6 +148,33 @@ TEST_F(Reading, GivesItsMemoryBackWhenNobodyReads) {
   reader->Close();
 }
 
+TEST_F(Reading, LooksAheadInManyFilesNotMuchFartherThanInOne) {
+  constexpr std::uint64_t kFiles = 8;
+  std::vector<std::shared_ptr<FileReader>> readers;
+  for (std::uint64_t i = 0; i < kFiles; ++i) {
+    remote_.WriteFile("/data/" + std::to_string(i), Pattern(16_MiB));
+  }
+  Settle();
+  for (std::uint64_t i = 0; i < kFiles; ++i) {
+    readers.push_back(OpenFile("/data/" + std::to_string(i)));
+  }
+  for (std::uint64_t at = 0; at < 6_MiB; at += 128_KiB) {
+    for (const auto& reader : readers) {
+      EXPECT_EQ(Read(*reader, at, 128_KiB).size(), 128_KiB);
+    }
+  }
+  std::uint64_t fetched = 0;
+  do {
+    fetched = BytesFetched();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  } while (fetched != BytesFetched());
+  EXPECT_GE(fetched, kFiles * 6_MiB);
+  EXPECT_LE(fetched, kFiles * (6_MiB + 5_MiB / 2)) << "alone, a file looks 4 MiB ahead";
+  for (const auto& reader : readers) {
+    reader->Close();
+  }
+}
+
 TEST_F(Reading, StaysWithinItsBudget) {
   options_.memory = 4_MiB;
   const std::string content = Pattern(16_MiB);
