@@ -57,18 +57,20 @@ std::shared_ptr<const std::byte[]> FileBlocks::Consume(Extents::iterator extent,
   std::shared_ptr<const std::byte[]> bytes = extent->second.bytes;
   extent->second.consumed += length;
   if (extent->second.consumed >= extent->second.end - extent->first) {
-    if (waiting_ > 0) {
-      Keep(extent);
-    } else if (!extent->second.kept) {
+    if (extent->second.waiting == 0 && !extent->second.kept) {
       extents_.erase(extent);  // the kernel has it, and so has the disk
     }
   }
   return bytes;
 }
 
-void FileBlocks::Keep(Extents::iterator extent) {
-  if (!std::exchange(extent->second.kept, true)) {
-    kept_.push_back(extent->first);
+void FileBlocks::Await(const OpContext& ctx, Extents::iterator extent) {
+  const auto [begin, ticket] = std::pair(extent->first, extent->second.ticket);
+  ++extent->second.waiting;
+  changed_.Wait(mutex_, ctx);
+  const auto still = extents_.find(begin);
+  if (still != extents_.end() && still->second.ticket == ticket) {
+    --still->second.waiting;
   }
 }
 
@@ -113,9 +115,7 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
     }
     if (extent != extents_.end() && extent->second.started) {  // on its way
       TRY(ctx.Check());
-      ++waiting_;
-      changed_.Wait(mutex_, ctx);
-      --waiting_;
+      Await(ctx, extent);
       continue;
     }
     Fetch fetch;
@@ -134,7 +134,8 @@ Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source,
       const std::uint64_t begin = GranuleFloor(at);
       const std::uint64_t fetch_end = std::min({GranuleCeiling(end), gap_end, begin + kLargestFetch});
       fetch = Register(begin, fetch_end, source.id, resources_.budget.Take(fetch_end - begin), false);
-      Keep(extents_.find(begin));
+      extents_.at(begin).kept = true;
+      kept_.push_back(begin);
     }
     Start(fetch);
     lock.Unlock();

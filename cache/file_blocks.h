@@ -88,6 +88,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     TimePoint fetched_at;
     std::uint64_t consumed = 0;  // bytes that were copied out
     bool kept = false;           // in kept_
+    std::size_t waiting = 0;     // readers, for whom it stays though everything was read
     MemoryBudget::Share share;
   };
   static constexpr std::uint64_t kLargestFetch = 1U << 20U;  // bytes; several requests of the server's largest size
@@ -117,7 +118,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
                  bool from_disk) REQUIRES(mutex_);
   // False when somebody else has begun, or nobody wants it any more.
   bool Start(const Fetch& fetch) REQUIRES(mutex_);
-  void Keep(Extents::iterator extent) REQUIRES(mutex_);
+  // Waits for a change, and holds the extent for this reader until then.
+  void Await(const OpContext& ctx, Extents::iterator extent) REQUIRES(mutex_);
   void DropKept() REQUIRES(mutex_);
   // Where the bytes of a ready extent are, counted as read.
   std::shared_ptr<const std::byte[]> Consume(Extents::iterator extent, std::uint64_t length) REQUIRES(mutex_);
@@ -153,10 +155,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   Extents extents_ GUARDED_BY(mutex_);
   std::uint64_t last_ticket_ GUARDED_BY(mutex_) = 0;
   ReadAhead ahead_ GUARDED_BY(mutex_);
-  // Extents that go when others come: those that were not fetched ahead, and those of which everything was read while
-  // somebody else waited, perhaps for the same. Oldest first.
+  // Extents that were not fetched ahead, and go when others come. Oldest first.
   std::deque<std::uint64_t> kept_ GUARDED_BY(mutex_);
-  std::size_t waiting_ GUARDED_BY(mutex_) = 0;
   std::vector<Staged> staged_ GUARDED_BY(mutex_);
   TimePoint last_read_ GUARDED_BY(mutex_);
   std::size_t streams_ GUARDED_BY(mutex_) = 0;  // that this file counts in resources_.streams
