@@ -44,7 +44,7 @@ ReadAhead::Wish ReadAhead::OnRead(std::uint64_t offset, std::uint64_t length, st
 
 std::size_t ReadAhead::running() const {
   return static_cast<std::size_t>(std::ranges::count_if(std::span(streams_).first(used_), [this](const Stream& stream) {
-    return stream.sequential && stream.last_use + kRecent > reads_;
+    return stream.sequential && stream.last_use + 4 * kStreams > reads_;
   }));
 }
 

@@ -21,10 +21,6 @@ class ReadAhead {
   static constexpr std::uint64_t kNear = 4U << 20U;  // what a disk needs to be asked for at a time to run at full speed
   static constexpr std::uint64_t kReorder = 1U << 20U;  // how far the kernel's parallel requests may be out of order
 
-  // Reads; 32 MiB of the kernel's requests. A stream may wait for so long for what it asked for while others are
-  // served, and would come back to a way that they have filled.
-  static constexpr std::uint64_t kRecent = 256;
-
   // Bytes [begin, end) of the file; empty when begin == end.
   struct Range {
     std::uint64_t begin = 0;
@@ -48,7 +44,7 @@ class ReadAhead {
   // The same for what is near.
   void PlannedNear(std::size_t stream, std::uint64_t until) { streams_.at(stream).planned_near = until; }
 
-  // How many streams are running: each had one of the last kRecent reads.
+  // How many streams are running, of those that were read most recently.
   std::size_t running() const;
 
  private:

@@ -96,21 +96,6 @@ TEST(ReadAhead, ForgetsTheStreamThatWasUsedLongestAgo) {
   EXPECT_TRUE(ahead.OnRead(1_GiB + 64_KiB, 64_KiB, kLargest).range.empty());
 }
 
-TEST(ReadAhead, CountsAStreamThatWaitsWhileAnotherIsServed) {
-  ReadAhead ahead;
-  EXPECT_EQ(ahead.running(), 0U);
-  ahead.OnRead(1_GiB, 128_KiB, 1_MiB);
-  EXPECT_EQ(ahead.running(), 0U) << "that may have been all";
-  ahead.OnRead(1_GiB + 128_KiB, 128_KiB, 1_MiB);
-  EXPECT_EQ(ahead.running(), 1U);
-  for (std::uint64_t i = 1; i < ReadAhead::kRecent; ++i) {
-    ahead.OnRead(i * 128_KiB, 128_KiB, 1_MiB);
-  }
-  EXPECT_EQ(ahead.running(), 2U);
-  ahead.OnRead(ReadAhead::kRecent * 128_KiB, 128_KiB, 1_MiB);
-  EXPECT_EQ(ahead.running(), 1U) << "the other one has ended";
-}
-
 TEST(ReadAhead, WastesAtMostTwiceWhatWasRead) {
   ReadAhead ahead;
   std::uint64_t at = 0;
