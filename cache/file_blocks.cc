@@ -94,10 +94,17 @@ void FileBlocks::CountStreams(std::size_t running) {
 
 Result<std::size_t> FileBlocks::Read(const OpContext& ctx, const Source& source, std::uint64_t offset,
                                      std::span<std::byte> out) {
+  const std::optional<std::size_t> stream = LookAhead(source, offset, out.size());
+  Result<std::size_t> got = Serve(ctx, source, offset, out);
+  Served(stream);
+  return got;
+}
+
+Result<std::size_t> FileBlocks::Serve(const OpContext& ctx, const Source& source, std::uint64_t offset,
+                                      std::span<std::byte> out) {
   const std::uint64_t end = offset + out.size();
   std::uint64_t not_on_disk = version_.size;  // where the disk was asked in vain
   std::uint64_t at = offset;
-  LookAhead(source, offset, out.size());
   MutexLock lock(mutex_);
   last_read_ = Clock::now();
   while (at < end) {
@@ -174,7 +181,7 @@ std::optional<SharedPieces> FileBlocks::ReadFromMemory(const Source& source, std
     }
     last_read_ = Clock::now();
   }
-  LookAhead(source, offset, length);
+  Served(LookAhead(source, offset, length));
   return pieces;
 }
 

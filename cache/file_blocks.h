@@ -123,8 +123,10 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   void DropKept() REQUIRES(mutex_);
   // Where the bytes of a ready extent are, counted as read.
   std::shared_ptr<const std::byte[]> Consume(Extents::iterator extent, std::uint64_t length) REQUIRES(mutex_);
-  // Fetches what a read makes likely to be wanted next.
-  void LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length);
+  Result<std::size_t> Serve(const OpContext& ctx, const Source& source, std::uint64_t offset, std::span<std::byte> out);
+  // Fetches what a read makes likely to be wanted next. The stream that it belongs to, for Served().
+  std::optional<std::size_t> LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length);
+  void Served(std::optional<std::size_t> stream);
   void LookAheadOnDisk(const Source& source, const ReadAhead::Wish& wish);
   void LookAheadOnServer(const Source& source, const ReadAhead::Wish& wish);
   static std::uint64_t PieceOf(const ReadAhead::Wish& wish);

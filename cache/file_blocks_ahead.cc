@@ -28,9 +28,9 @@ MemoryBudget::Share FileBlocks::RoomAhead(std::uint64_t bytes) {
   return share;
 }
 
-void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length) {
+std::optional<std::size_t> FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint64_t length) {
   if (source.closed.stop_requested()) {
-    return;
+    return std::nullopt;
   }
   // Half of the budget for all that read now: the other half is for what was fetched and not read yet. The way to the
   // server holds one window, whoever reads.
@@ -49,6 +49,14 @@ void FileBlocks::LookAhead(const Source& source, std::uint64_t offset, std::uint
   }
   if (!wish.range.empty()) {
     LookAheadOnServer(source, wish);
+  }
+  return wish.stream;
+}
+
+void FileBlocks::Served(std::optional<std::size_t> stream) {
+  if (stream) {
+    MutexLock lock(mutex_);
+    ahead_.Served(*stream);
   }
 }
 

@@ -25,26 +25,33 @@ ReadAhead::Wish ReadAhead::OnRead(std::uint64_t offset, std::uint64_t length, st
   if (stream == nullptr) {
     stream = used_ < kStreams ? &streams_.at(used_++) : std::ranges::min_element(streams_, {}, &Stream::last_use);
     *stream = Stream{.start = offset, .next = offset + length, .last_use = reads_};
-    if (offset != 0) {
-      return {};
-    }
-    stream->sequential = true;  // who starts at the beginning most likely goes on
+    stream->sequential = offset == 0;  // who starts at the beginning most likely goes on
   } else {
     stream->sequential = true;
     stream->last_use = reads_;
     stream->next = std::max(stream->next, offset + length);
+  }
+  ++stream->being_served;
+  const auto number = static_cast<std::size_t>(stream - streams_.data());
+  if (!stream->sequential) {
+    return {.range = {}, .near = {}, .window = 0, .stream = number};
   }
   const std::uint64_t run = stream->next - stream->start;
   const std::uint64_t window = std::min(run == length ? length : std::max(2 * run, kSmallestWindow), largest_window);
   return {.range = {std::max(stream->next, stream->planned), stream->next + window},
           .near = {std::max(stream->next, stream->planned_near), stream->next + std::min(window, kNear)},
           .window = window,
-          .stream = static_cast<std::size_t>(stream - streams_.data())};
+          .stream = number};
+}
+
+void ReadAhead::Served(std::size_t stream) {
+  std::size_t& reads = streams_.at(stream).being_served;
+  reads -= std::min<std::size_t>(reads, 1);  // another stream may have taken the place of that one meanwhile
 }
 
 std::size_t ReadAhead::running() const {
   return static_cast<std::size_t>(std::ranges::count_if(std::span(streams_).first(used_), [this](const Stream& stream) {
-    return stream.sequential && stream.last_use + 4 * kStreams > reads_;
+    return stream.sequential && (stream.being_served > 0 || stream.last_use + 4 * kStreams > reads_);
   }));
 }
 

@@ -36,15 +36,17 @@ class ReadAhead {
     std::size_t stream = 0;
   };
 
-  // A read of `length` bytes came. Returns what should be in memory, or on its way, behind it, and was not planned yet.
+  // A read of `length` bytes came, and Served() will tell when it is done. Returns what should be in memory, or on its
+  // way, behind it, and was not planned yet.
   Wish OnRead(std::uint64_t offset, std::uint64_t length, std::uint64_t largest_window);
+  void Served(std::size_t stream);
   // The wishes of this stream are cared for up to here.
   void Planned(std::size_t stream, std::uint64_t until) { streams_.at(stream).planned = until; }
 
   // The same for what is near.
   void PlannedNear(std::size_t stream, std::uint64_t until) { streams_.at(stream).planned_near = until; }
 
-  // How many streams are running, of those that were read most recently.
+  // How many streams are running: they were read most recently, or a read of theirs waits while others are served.
   std::size_t running() const;
 
  private:
@@ -54,6 +56,7 @@ class ReadAhead {
     std::uint64_t planned = 0;
     std::uint64_t planned_near = 0;
     std::uint64_t last_use = 0;
+    std::size_t being_served = 0;  // reads
     bool sequential = false;
   };
 

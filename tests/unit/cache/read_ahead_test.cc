@@ -96,6 +96,21 @@ TEST(ReadAhead, ForgetsTheStreamThatWasUsedLongestAgo) {
   EXPECT_TRUE(ahead.OnRead(1_GiB + 64_KiB, 64_KiB, kLargest).range.empty());
 }
 
+TEST(ReadAhead, CountsAStreamThatWaitsWhileAnotherIsServed) {
+  ReadAhead ahead;
+  const auto read = [&ahead](std::uint64_t offset) { return ahead.OnRead(offset, 128_KiB, 1_MiB).stream; };
+  ahead.Served(read(1_GiB));
+  EXPECT_EQ(ahead.running(), 0U) << "that may have been all";
+  const std::size_t waiting = read(1_GiB + 128_KiB);
+  EXPECT_EQ(ahead.running(), 1U);
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    ahead.Served(read(i * 128_KiB));
+  }
+  EXPECT_EQ(ahead.running(), 2U);
+  ahead.Served(waiting);
+  EXPECT_EQ(ahead.running(), 1U) << "the other one has ended";
+}
+
 TEST(ReadAhead, WastesAtMostTwiceWhatWasRead) {
   ReadAhead ahead;
   std::uint64_t at = 0;
