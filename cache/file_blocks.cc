@@ -56,12 +56,15 @@ bool FileBlocks::Start(const Fetch& fetch) {
 std::shared_ptr<const std::byte[]> FileBlocks::Consume(Extents::iterator extent, std::uint64_t length) {
   std::shared_ptr<const std::byte[]> bytes = extent->second.bytes;
   extent->second.consumed += length;
-  if (extent->second.consumed >= extent->second.end - extent->first) {
-    if (extent->second.waiting == 0 && !extent->second.kept) {
-      extents_.erase(extent);  // the kernel has it, and so has the disk
-    }
-  }
+  DropIfDone(extent);
   return bytes;
+}
+
+void FileBlocks::DropIfDone(Extents::iterator extent) {
+  const auto& [begin, held] = *extent;
+  if (held.consumed >= held.end - begin && held.waiting == 0 && !held.kept && !held.storing) {
+    extents_.erase(extent);  // the kernel has it, and so has the disk
+  }
 }
 
 void FileBlocks::Await(const OpContext& ctx, Extents::iterator extent) {
@@ -245,20 +248,22 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
     if (disk_ != nullptr) {
       staged_.push_back({.source = source.id, .ticket = fetch.ticket, .fetched_at = ended, .pending = {}});
     }
-    Arrived(fetch, bytes, ended);
+    Arrived(fetch, bytes, ended).storing = disk_ != nullptr;
   }
   if (disk_ != nullptr) {
     Store(fetch, span);
+    Stored(fetch);
   }
   return got;
 }
 
-void FileBlocks::Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) {
+FileBlocks::Extent& FileBlocks::Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) {
   Extent& extent = extents_.at(fetch.begin);  // only ready ones are dropped
   extent.ready = true;
   extent.bytes = std::move(bytes);
   extent.fetched_at = when;
   changed_.NotifyAll();
+  return extent;
 }
 
 void FileBlocks::Store(const Fetch& fetch, std::span<const std::byte> bytes) {
@@ -277,6 +282,15 @@ void FileBlocks::Store(const Fetch& fetch, std::span<const std::byte> bytes) {
     staged_.erase(staged);
   }
   disk_->Commit(std::move(pending));
+}
+
+void FileBlocks::Stored(const Fetch& fetch) {
+  MutexLock lock(mutex_);
+  const auto extent = extents_.find(fetch.begin);
+  if (extent != extents_.end() && extent->second.ticket == fetch.ticket) {
+    extent->second.storing = false;
+    DropIfDone(extent);
+  }
 }
 
 void FileBlocks::Confirmed(std::uint64_t source, TimePoint asked_at) {

@@ -89,6 +89,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
     std::uint64_t consumed = 0;  // bytes that were copied out
     bool kept = false;           // in kept_
     std::size_t waiting = 0;     // readers, for whom it stays though everything was read
+    bool storing = false;        // the disk does not have it yet: it stays, so that it is always in one of them
     MemoryBudget::Share share;
   };
   static constexpr std::uint64_t kLargestFetch = 1U << 20U;  // bytes; several requests of the server's largest size
@@ -120,6 +121,8 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   bool Start(const Fetch& fetch) REQUIRES(mutex_);
   // Waits for a change, and holds the extent for this reader until then.
   void Await(const OpContext& ctx, Extents::iterator extent) REQUIRES(mutex_);
+  // Everything of it was read, and nobody needs it here any more.
+  void DropIfDone(Extents::iterator extent) REQUIRES(mutex_);
   void DropKept() REQUIRES(mutex_);
   // Where the bytes of a ready extent are, counted as read.
   std::shared_ptr<const std::byte[]> Consume(Extents::iterator extent, std::uint64_t length) REQUIRES(mutex_);
@@ -143,9 +146,10 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   void StartAhead(const Source& source, const std::vector<Fetch>& fetches);
   // Brings the bytes of a registered extent. The number of bytes: fewer than asked when the file ends earlier.
   Result<std::size_t> Bring(const OpContext& ctx, const Source& source, const Fetch& fetch);
-  void Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) REQUIRES(mutex_);
+  Extent& Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) REQUIRES(mutex_);
   // Hands fetched bytes, which are in staged_, to the disk.
   void Store(const Fetch& fetch, std::span<const std::byte> bytes);
+  void Stored(const Fetch& fetch);
   void GiveUp(const Fetch& fetch);
 
   const ReadResources resources_;
