@@ -1,4 +1,7 @@
+#include <cerrno>
 #include <cstdio>
+#include <exception>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -14,15 +17,24 @@ namespace {
 
 constexpr int kUsageError = 2;
 
+// What was to be printed and could not be is a failure.
+int Printed(int code) {
+  if (std::fflush(stdout) == 0) {
+    return code;
+  }
+  fmt::print(stderr, "bt-mount: cannot write to standard output: {}\n", std::generic_category().message(errno));
+  return code == 0 ? 1 : code;
+}
+
 struct RunCommand {
   int operator()(const MountOptions& options) const { return RunMount(options); }
   int operator()(const UnmountOptions& options) const { return RunUnmount(options); }
-  int operator()(const StatusOptions& options) const { return RunStatus(options); }
-  int operator()(const CacheOptions& options) const { return RunCache(options); }
+  int operator()(const StatusOptions& options) const { return Printed(RunStatus(options)); }
+  int operator()(const CacheOptions& options) const { return Printed(RunCache(options)); }
   int operator()(const DemoOptions& options) const { return RunDemo(options); }
   int operator()(const PrintAndExit& print) const {
     fmt::print("{}", print.text);
-    return print.code;
+    return Printed(print.code);
   }
 };
 
@@ -38,4 +50,9 @@ int Main(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace bt::app
 
-int main(int argc, char** argv) { return bt::app::Main(argc, argv); }
+int main(int argc, char** argv) try {
+  return bt::app::Main(argc, argv);
+} catch (const std::exception& problem) {  // of fmt and the library: memory, standard output that takes no more
+  std::fprintf(stderr, "bt-mount: %s\n", problem.what());
+  return 1;
+}

@@ -78,6 +78,14 @@ TEST_F(LocalFailures, WordsThatAreNotUnderstoodAreNamed) {
   ExpectRefusal({}, {"target", "--help"});
 }
 
+TEST_F(LocalFailures, WhatCannotBePrintedIsNotDone) {
+  for (const char* words : {"--help", "cache list", "cache list --json", "status --json"}) {
+    const Finished lost = Shell(fmt::format("{} {} > /dev/full", BT_MOUNT_PROGRAM, words));
+    EXPECT_EQ(lost.exit_code, 1) << words;
+    EXPECT_NE(lost.err.find("standard output"), std::string::npos) << words << ": " << lost.all();
+  }
+}
+
 TEST_F(LocalFailures, WithoutTheDeviceTheWaysToHaveItAreNamed) {
   // A mount namespace of its own, with another /dev in it.
   const Finished refused =
