@@ -64,7 +64,7 @@ Status PrepareDirectory(const std::filesystem::path& directory) {
 
 }  // namespace
 
-Result<std::unique_ptr<BlockCache>> BlockCache::Open(BlockCacheOptions options) {
+Result<std::unique_ptr<BlockCache>> BlockCache::Open(const BlockCacheOptions& options) {
   TRY(PrepareDirectory(options.directory));
   struct statvfs space {};
   if (::statvfs(options.directory.c_str(), &space) != 0) {

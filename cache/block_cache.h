@@ -46,7 +46,7 @@ class BlockCache {
  public:
   // Makes the directory (0700). kConfig with a text for the user when it cannot be used at all: the caller warns and
   // goes on without a cache. Takes no longer when much is cached.
-  static Result<std::unique_ptr<BlockCache>> Open(BlockCacheOptions options);
+  static Result<std::unique_ptr<BlockCache>> Open(const BlockCacheOptions& options);
   ~BlockCache();
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;

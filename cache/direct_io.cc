@@ -58,7 +58,7 @@ DirectIo::DirectIo(int fd, bool writable, std::chrono::milliseconds slow_write)
   ::posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
-bool DirectIo::Suits(const void* memory, std::size_t length, std::uint64_t offset) const {
+bool DirectIo::Suits(const void* memory, std::size_t length, std::uint64_t offset) {
   return reinterpret_cast<std::uintptr_t>(memory) % kPageBytes == 0 && length % kPageBytes == 0 &&
          offset % kPageBytes == 0;
 }

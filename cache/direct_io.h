@@ -43,7 +43,7 @@ class DirectIo {
   std::size_t Write(std::span<const std::byte> bytes, std::uint64_t offset);
 
  private:
-  bool Suits(const void* memory, std::size_t length, std::uint64_t offset) const;
+  static bool Suits(const void* memory, std::size_t length, std::uint64_t offset);
   int Direct();  // the descriptor; -1 where the filesystem does not know such I/O
 
   const int fd_;

@@ -179,9 +179,8 @@ int RemoveBlockFile(const std::filesystem::path& file) {
 }
 
 EvictionLock::EvictionLock(const std::filesystem::path& directory)
-    : fd_(::open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) {
-  held_ = !fd_ || ::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
-}
+    : fd_(::open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)),
+      held_(!fd_ || ::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {}
 
 void Rest(const std::stop_token& stop, Duration duration) {
   Mutex mutex;

@@ -235,7 +235,7 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
     extents_.at(fetch.begin).from_disk = false;  // evicted, or it did not verify
   }
   const TimePoint began = Clock::now();
-  const Result<std::size_t> got = source.file->Read(ctx, fetch.begin, span);
+  Result<std::size_t> got = source.file->Read(ctx, fetch.begin, span);
   const TimePoint ended = Clock::now();
   if (!got.ok() || *got < length) {
     GiveUp(fetch);
@@ -300,10 +300,10 @@ void FileBlocks::Confirmed(std::uint64_t source, TimePoint asked_at) {
     for (Staged& staged : staged_) {
       staged.confirmed = staged.confirmed || (staged.source == source && staged.fetched_at <= asked_at);
     }
-    const auto [first, last] = std::ranges::stable_partition(
-        staged_, [](const Staged& staged) { return !staged.confirmed || !staged.written; });
-    sure.assign(std::move_iterator(first), std::move_iterator(last));
-    staged_.erase(first, last);
+    const auto first = std::stable_partition(staged_.begin(), staged_.end(),
+                                             [](const Staged& staged) { return !staged.confirmed || !staged.written; });
+    sure.assign(std::move_iterator(first), std::move_iterator(staged_.end()));
+    staged_.erase(first, staged_.end());
   }
   for (Staged& staged : sure) {
     disk_->Commit(std::move(staged.pending));

@@ -25,18 +25,20 @@ FileVersion VersionOf(const Attributes& attributes) { return {attributes.size, a
 }  // namespace
 
 FileReader::FileReader(ReadCache& cache, std::uint64_t id, Opened opened)
-    : cache_(cache), id_(id), opened_(std::move(opened)) {
+    : cache_(cache),
+      id_(id),
+      opened_(std::move(opened)),
+      on_server_(opened_.on_server),
+      checked_at_(opened_.asked_at),
+      first_seen_(Clock::now()),
+      epoch_(opened_.epoch) {
   const FileVersion version = VersionOf(opened_.attributes);
   const bool settled = cache_.clock().Settled(version.mtime, opened_.asked_at);
   std::shared_ptr<FileBlocks> blocks = settled && opened_.epoch
                                            ? cache_.Shared(opened_.path, *opened_.epoch, version, nullptr)
                                            : cache_.Private(version);
   MutexLock lock(mutex_);
-  on_server_ = opened_.on_server;
-  checked_at_ = opened_.asked_at;
-  first_seen_ = Clock::now();
   settled_ = settled;
-  epoch_ = opened_.epoch;
   blocks_ = std::move(blocks);
 }
 

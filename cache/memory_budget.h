@@ -48,12 +48,12 @@ class MemoryBudget {
       used_ -= bytes;
       return {};
     }
-    return Share(*this, bytes);
+    return {*this, bytes};
   }
   // For what somebody waits for: always granted, and counted.
   Share Take(std::uint64_t bytes) {
     used_ += bytes;
-    return Share(*this, bytes);
+    return {*this, bytes};
   }
 
   std::uint64_t used() const { return used_.load(); }

@@ -42,8 +42,6 @@ class PathEpochs {
   PathEpochs(std::filesystem::path file, OnFailure failed);
   // Of this object alone.
   PathEpochs();
-  PathEpochs(const PathEpochs&) = delete;
-  PathEpochs& operator=(const PathEpochs&) = delete;
 
   // Nothing while the path, or a directory above it, is being changed, and when it cannot be told.
   std::optional<Epoch> Of(const RemotePath& path) const;

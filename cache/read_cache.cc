@@ -158,10 +158,10 @@ void ReadCache::Run(const std::stop_token& stop) {
       for (const std::weak_ptr<FileReader>& reader : readers_) {
         readers.push_back(reader.lock());
       }
-      const auto first =
-          std::ranges::partition(kept_, [now = Clock::now()](const Kept& kept) { return kept.until > now; });
-      over.assign(std::move_iterator(first.begin()), std::move_iterator(first.end()));
-      kept_.erase(first.begin(), first.end());
+      const auto first = std::partition(kept_.begin(), kept_.end(),
+                                        [now = Clock::now()](const Kept& kept) { return kept.until > now; });
+      over.assign(std::move_iterator(first), std::move_iterator(kept_.end()));
+      kept_.erase(first, kept_.end());
     }
     for (const std::shared_ptr<FileReader>& reader : readers) {
       if (reader != nullptr) {

@@ -21,7 +21,7 @@ ClosedFiles::~ClosedFiles() {
     MutexLock lock(mutex_);
     ended.swap(kept_);
   }
-  EndAll(std::move(ended));
+  EndAll(ended);
 }
 
 void ClosedFiles::Keep(std::shared_ptr<OpenFile> file) {
@@ -36,7 +36,7 @@ void ClosedFiles::Keep(std::shared_ptr<OpenFile> file) {
       changed_.NotifyOne();
     }
   }
-  EndAll(std::move(ended));
+  EndAll(ended);
 }
 
 std::shared_ptr<OpenFile> ClosedFiles::Find(InodeNo inode) const {
@@ -58,11 +58,11 @@ void ClosedFiles::End(InodeNo inode) {
       kept = next;
     }
   }
-  EndAll(std::move(ended));
+  EndAll(ended);
 }
 
 // Not under the lock: the last share of a file closes it.
-void ClosedFiles::EndAll(List ended) {
+void ClosedFiles::EndAll(const List& ended) {
   for (const Kept& kept : ended) {
     end_(*kept.file);
   }
@@ -80,7 +80,7 @@ void ClosedFiles::Run(const std::stop_token& stop) {
         ended.splice(ended.end(), kept_, kept_.begin());
       }
     }
-    EndAll(std::move(ended));
+    EndAll(ended);
   }
 }
 

@@ -43,7 +43,7 @@ class ClosedFiles {
   };
   using List = std::list<Kept>;  // the oldest first
 
-  void EndAll(List ended);
+  void EndAll(const List& ended);
   void Run(const std::stop_token& stop);
 
   const std::chrono::milliseconds moment_;

@@ -71,7 +71,7 @@ Result<Attributes> Filesystem::State::LookUpAlong(const OpContext& ctx, InodeNo 
     along = lookup_order.Used(parent, listing, name.text(), asked_at);
   }
   std::vector<std::optional<Result<Attributes>>> answers(1 + along.size());
-  const Result<Attributes> found = OnPath(ctx, parent, [&](const RemotePath& directory) -> Result<Attributes> {
+  Result<Attributes> found = OnPath(ctx, parent, [&](const RemotePath& directory) -> Result<Attributes> {
     if (along.empty()) {
       return remote.Lstat(ctx, directory / name);
     }

@@ -104,9 +104,9 @@ struct Filesystem::State {
   static OpenReply ReplyOf(const OpenFile& file);
   // Opens for reading without asking the server, when memory or disk have all of the file and the server is known to
   // let it be read; else null. Waits only for a fetch of the file that is on its way. 0 RT
-  std::shared_ptr<OpenFile> OpenKnown(const OpContext& ctx, InodeNo inode);
+  std::shared_ptr<OpenFile> OpenKnown(const OpContext& ctx, InodeNo number);
   // The same through the handle of a file that was written here and closed a moment ago. 0 RT
-  std::shared_ptr<OpenFile> OpenJustClosed(InodeNo inode);
+  std::shared_ptr<OpenFile> OpenJustClosed(InodeNo number);
   // The path of the inode as it was and is for as long as its epoch counts; nothing while it changes.
   std::optional<OpeningPlace> PlaceToOpen(InodeNo inode);
   // A name is about to be taken from the file from here: open files that the server does not know of are opened there

@@ -141,7 +141,7 @@ Status Filesystem::RemoveDirectory(const OpContext& ctx, InodeNo parent, std::st
 
 Status Filesystem::State::EndJustClosed(const OpContext& ctx, const OpenFile& file) {
   // Most likely the last that the program does to the file, and its last chance to hear that a change has failed.
-  const Status changed = writes.Flush(ctx, file);
+  Status changed = writes.Flush(ctx, file);
   just_closed.End(file.inode().number());
   return changed;
 }

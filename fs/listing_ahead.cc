@@ -240,36 +240,8 @@ void ListingAhead::ListAll(const OpContext& ctx, std::vector<Wanted> batch) {
     asked.push_back(&wanted);
   }
   const auto listed = [&](std::size_t index, Result<DirectoryListing> listing) {
-    if (asked[index] == nullptr) {
-      return;
-    }
-    const Wanted& wanted = *std::exchange(asked[index], nullptr);
-    Inode& inode = *wanted.pin.inode();
-    if (!listing.ok() && listing.error().code == Code::kTooBig) {
-      MutexLock lock(mutex_);
-      if (too_big_.size() >= kMissesRemembered) {
-        too_big_.clear();
-      }
-      too_big_[inode.number()] = asked_at;
-    }
-    if (!listing.ok() || moves != moves_.load()) {
-      cache_.Failed(inode.number());
-      return;
-    }
-    if (listing->directory) {
-      inode.Saw(asked_at, *listing->directory);
-    }
-    if (options_.left_out) {
-      std::erase_if(listing->entries, [&](const DirEntry& entry) { return options_.left_out(entry.name); });
-    }
-    cache_.Arrived(inode.number(), std::make_shared<const Listing>(asked_at, std::move(listing->entries)), Clock::now(),
-                   wanted.purpose);
-    if (wanted.purpose == Purpose::kAhead) {
-      MutexLock lock(mutex_);
-      if (walk_.alive(Clock::now()) && expanded_.insert(inode.number()).second) {
-        frontier_.push_back(Frontier{inode.number()});
-        work_.NotifyOne();
-      }
+    if (asked[index] != nullptr) {
+      Listed(*std::exchange(asked[index], nullptr), asked_at, moves, std::move(listing));
     }
   };
   const std::size_t max_entries = refresh ? SIZE_MAX : options_.max_entries;
@@ -281,6 +253,37 @@ void ListingAhead::ListAll(const OpContext& ctx, std::vector<Wanted> batch) {
   }
   if (refresh && status.ok()) {
     cache_.TookToRefresh(Clock::now() - asked_at);
+  }
+}
+
+void ListingAhead::Listed(const Wanted& wanted, TimePoint asked_at, std::uint64_t moves,
+                          Result<DirectoryListing> listing) {
+  Inode& inode = *wanted.pin.inode();
+  if (!listing.ok() && listing.error().code == Code::kTooBig) {
+    MutexLock lock(mutex_);
+    if (too_big_.size() >= kMissesRemembered) {
+      too_big_.clear();
+    }
+    too_big_[inode.number()] = asked_at;
+  }
+  if (!listing.ok() || moves != moves_.load()) {
+    cache_.Failed(inode.number());
+    return;
+  }
+  if (listing->directory) {
+    inode.Saw(asked_at, *listing->directory);
+  }
+  if (options_.left_out) {
+    std::erase_if(listing->entries, [&](const DirEntry& entry) { return options_.left_out(entry.name); });
+  }
+  cache_.Arrived(inode.number(), std::make_shared<const Listing>(asked_at, std::move(listing->entries)), Clock::now(),
+                 wanted.purpose);
+  if (wanted.purpose == Purpose::kAhead) {
+    MutexLock lock(mutex_);
+    if (walk_.alive(Clock::now()) && expanded_.insert(inode.number()).second) {
+      frontier_.push_back(Frontier{inode.number()});
+      work_.NotifyOne();
+    }
   }
 }
 

@@ -75,6 +75,8 @@ class ListingAhead {
   void Want(InodeNo directory, TimePoint now) REQUIRES(mutex_);
   bool TooBig(InodeNo directory, TimePoint now) const REQUIRES(mutex_);
   void ListAll(const OpContext& ctx, std::vector<Wanted> batch);
+  // The answer for one of them, which was asked for at `asked_at`, after `moves`.
+  void Listed(const Wanted& wanted, TimePoint asked_at, std::uint64_t moves, Result<DirectoryListing> listing);
 
   RemoteFs& remote_;
   InodeTable& inodes_;

@@ -22,9 +22,9 @@ class ReadOrder {
   enum class Kinds { kRegularFiles, kAll };
   ReadOrder(Kinds kinds, std::size_t most_ahead) : kinds_(kinds), most_ahead_(most_ahead) {}
 
-  // `name` of the directory was used; `listing` is the latest of the directory. Those that are next, none while there
+  // `name` of the directory `number` was used; `listing` is its latest. Those that are next, none while there
   // is no order: 8 at first, up to `most_ahead` while it goes on, each only once. So they are to be fetched at once.
-  std::vector<DirEntry> Used(InodeNo directory, const std::shared_ptr<const Listing>& listing, std::string_view name,
+  std::vector<DirEntry> Used(InodeNo number, const std::shared_ptr<const Listing>& listing, std::string_view name,
                              TimePoint now);
 
  private:

@@ -25,9 +25,7 @@ constexpr std::uint64_t kWorthRewriting = 1000;   // outdated records
 
 template <typename T>
 void Put(std::string& out, T value) {
-  char bytes[sizeof(T)];
-  std::memcpy(bytes, &value, sizeof(T));
-  out.append(bytes, sizeof(T));
+  out.append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
 template <typename T>
@@ -223,7 +221,7 @@ bool SetTimes::Apply(const Record& record) {
       const std::string below = from + "/";
       // The path itself, and what begins with it and a slash: names like "path-2" sort between the two.
       std::vector<std::pair<std::string, Entry>> moved;
-      const auto take = [&](auto first, auto last) {
+      const auto take = [&](auto first, auto last) REQUIRES(mutex_) {
         for (auto entry = first; entry != last; entry = entries_.erase(entry)) {
           moved.emplace_back(std::string(record.to) + entry->first.substr(from.size()), entry->second);
         }

@@ -23,7 +23,7 @@ class Name {
   static Result<Name> Parse(std::string_view text);
 
   const std::string& text() const { return text_; }
-  auto operator<=>(const Name&) const = default;
+  auto operator<=>(const Name&) const = default;  // NOLINT(modernize-use-nullptr): 14 finds a 0 in it
 
  private:
   explicit Name(std::string_view text) : text_(text) {}
@@ -46,7 +46,7 @@ class RemotePath {
   // True for the path itself and everything below it.
   bool Contains(const RemotePath& other) const;
 
-  auto operator<=>(const RemotePath&) const = default;
+  auto operator<=>(const RemotePath&) const = default;  // NOLINT(modernize-use-nullptr): 14 finds a 0 in it
 
  private:
   friend RemotePath operator/(const RemotePath& directory, const Name& name);

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -30,7 +31,7 @@ constexpr auto kAnswerPatience = std::chrono::seconds(2);         // for a mount
 constexpr std::size_t kLongestLine = 4U << 20U;
 
 Error SystemError(const std::string& what) {
-  return Error{Code::kConfig, fmt::format("{}: {}", what, std::strerror(errno)), "app.control"};
+  return Error{Code::kConfig, fmt::format("{}: {}", what, std::generic_category().message(errno)), "app.control"};
 }
 
 // A folder of this user's that nobody else may enter.
@@ -110,7 +111,8 @@ Result<UniqueFd> Connect(const std::filesystem::path& socket) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const Code code = errno == ECONNREFUSED || errno == ENOENT ? Code::kNotFound : Code::kUnavailable;
-    return Error{code, fmt::format("{}: {}", socket.string(), std::strerror(errno)), "app.control-connect"};
+    return Error{code, fmt::format("{}: {}", socket.string(), std::generic_category().message(errno)),
+                 "app.control-connect"};
   }
   return fd;
 }

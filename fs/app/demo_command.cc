@@ -8,8 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -23,7 +23,9 @@
 #include "fs/fuse/mount_table.h"
 #include "transport/base/unique_fd.h"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves the declaration to us
+// POSIX leaves the declaration to us.
+// NOLINTNEXTLINE(readability-redundant-declaration,cppcoreguidelines-avoid-non-const-global-variables)
+extern char** environ;
 
 namespace bt::app {
 namespace {
@@ -63,7 +65,8 @@ Result<Standin> StartStandin(const std::filesystem::path& directory) {
   std::array<int, 2> to_child{};
   std::array<int, 2> from_child{};
   if (::pipe2(to_child.data(), O_CLOEXEC) != 0 || ::pipe2(from_child.data(), O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::strerror(errno)), "demo.pipe"};
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
+                 "demo.pipe"};
   }
   const UniqueFd child_input(to_child[0]);
   Standin standin{.lifeline = UniqueFd(to_child[1]), .environment = {}};
@@ -90,7 +93,8 @@ Result<Standin> StartStandin(const std::filesystem::path& directory) {
   posix_spawn_file_actions_destroy(&actions);
   child_output.Reset();
   if (problem != 0) {
-    return Error{Code::kInternal, fmt::format("cannot start {}: {}", name, std::strerror(problem)), "demo.start"};
+    return Error{Code::kInternal, fmt::format("cannot start {}: {}", name, std::generic_category().message(problem)),
+                 "demo.start"};
   }
 
   const std::string line = TRY(ReadLine(output.get()));
@@ -156,11 +160,11 @@ Result<int> Run(const DemoOptions& options) {
   TRY(MakeDemoWorkspace(directory / "node-0"));
   const Standin standin = TRY(StartStandin(directory));
   for (const auto& [key, value] : standin.environment) {
-    ::setenv(key.c_str(), value.c_str(), 1);
+    ::setenv(key.c_str(), value.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): no threads yet
   }
   // The demo is a job of its own: what is set up for the real service must not get in its way.
   for (const char* name : {"BASETEN_SSH_PROXY_INSECURE", "SSL_CERT_DIR"}) {
-    ::unsetenv(name);
+    ::unsetenv(name);  // NOLINT(concurrency-mt-unsafe)
   }
   MountOptions mount;
   mount.target = kJob;

@@ -11,7 +11,7 @@ std::filesystem::path HomeDirectory() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
     return home;
   }
-  const struct passwd* user = ::getpwuid(::getuid());
+  const struct passwd* user = ::getpwuid(::getuid());  // NOLINT(concurrency-mt-unsafe): there are no other threads yet
   return user != nullptr && user->pw_dir != nullptr ? user->pw_dir : "/";
 }
 

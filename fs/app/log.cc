@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <spdlog/sinks/rotating_file_sink.h>
@@ -44,7 +44,8 @@ Status LogToFile(const std::filesystem::path& file, bool debug) {
   // Made here so that it never exists with wider permissions.
   const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!made) {
-    return Error{Code::kConfig, fmt::format("cannot write the log {}: {}", file.string(), std::strerror(errno)),
+    return Error{Code::kConfig,
+                 fmt::format("cannot write the log {}: {}", file.string(), std::generic_category().message(errno)),
                  "app.log"};
   }
   try {

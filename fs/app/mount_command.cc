@@ -277,6 +277,7 @@ int RunMount(const MountOptions& options) {
   if (const int* exit_code = std::get_if<int>(&*forked)) {
     return *exit_code;
   }
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the threads of the mount have ended by then
   std::exit(ServeInThisProcess(*plan, *std::get<std::unique_ptr<Reporter>>(*forked)));
 }
 

@@ -36,7 +36,7 @@ std::shared_ptr<BlockCache> OpenDiskCache(const MountOptions& options) {
   BlockCacheOptions cache;
   cache.directory = CacheDirectory(options.cache_dir);
   cache.limit = options.cache_size;
-  auto disk = BlockCache::Open(std::move(cache));
+  auto disk = BlockCache::Open(cache);
   if (!disk) {
     spdlog::warn("{}; nothing that is read is kept on this machine", disk.error().text);
     return nullptr;

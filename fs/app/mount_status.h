@@ -44,6 +44,6 @@ struct MountStatus {
 };
 
 std::string ToJson(const MountStatus& status);
-std::optional<MountStatus> ParseStatus(std::string_view json);
+std::optional<MountStatus> ParseStatus(std::string_view text);
 
 }  // namespace bt::app

@@ -4,10 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -137,15 +138,17 @@ int RelayReports(int pipe, pid_t child) {
 std::unique_ptr<Reporter> MakeTerminalReporter() { return std::make_unique<TerminalReporter>(); }
 
 Result<std::variant<std::unique_ptr<Reporter>, int>> ForkIntoBackground() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::strerror(errno)), "app.pipe"};
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
+                 "app.pipe"};
   }
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) {
-    return Error{Code::kInternal, fmt::format("cannot start the mount process: {}", std::strerror(errno)), "app.fork"};
+    return Error{Code::kInternal,
+                 fmt::format("cannot start the mount process: {}", std::generic_category().message(errno)), "app.fork"};
   }
   using Outcome = std::variant<std::unique_ptr<Reporter>, int>;
   if (child == 0) {

@@ -34,6 +34,7 @@ SignalWatch::SignalWatch(std::function<void(int)> on_signal) : on_signal_(std::m
 
 SignalWatch::~SignalWatch() {
   thread_.request_stop();
+  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): it is blocked, and taken by sigwait
   pthread_kill(thread_.native_handle(), SIGTERM);  // ends sigwait; the signal is pending for that thread alone
 }
 

@@ -7,13 +7,15 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 
 #include "transport/base/unique_fd.h"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves the declaration to us
+// POSIX leaves the declaration to us.
+// NOLINTNEXTLINE(readability-redundant-declaration,cppcoreguidelines-avoid-non-const-global-variables)
+extern char** environ;
 
 namespace bt::app {
 namespace {
@@ -40,9 +42,10 @@ std::string ReadToEnd(int fd) {
 }  // namespace
 
 Result<ProcessOutcome> RunProcess(const std::vector<std::string>& command) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::strerror(errno)), "app.pipe"};
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
+                 "app.pipe"};
   }
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
@@ -52,6 +55,7 @@ Result<ProcessOutcome> RunProcess(const std::vector<std::string>& command) {
   posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDERR_FILENO);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& word : command) {
     arguments.push_back(const_cast<char*>(word.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast): exec's API
   }
@@ -62,7 +66,8 @@ Result<ProcessOutcome> RunProcess(const std::vector<std::string>& command) {
   write_end.Reset();
   if (problem != 0) {
     return Error{problem == ENOENT ? Code::kNotFound : Code::kInternal,
-                 fmt::format("cannot run {}: {}", command.front(), std::strerror(problem)), "app.spawn"};
+                 fmt::format("cannot run {}: {}", command.front(), std::generic_category().message(problem)),
+                 "app.spawn"};
   }
 
   ProcessOutcome outcome;

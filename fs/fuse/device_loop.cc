@@ -21,11 +21,13 @@ namespace {
 // A buffer is a little more than 1 MiB, so a small write is cheaper to copy than a buffer is to replace.
 constexpr std::size_t kKeepFrom = std::size_t{64} << 10U;
 
+// NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables): of each thread; libfuse hands nothing along
 // The buffer whose request this thread is decoding.
 thread_local std::shared_ptr<void> current_buffer;
 // Whether that request keeps it. Not to be told from use_count(): seeing it fall to 1 does not order what the request
 // read before what the kernel writes next.
 thread_local bool current_buffer_kept = false;
+// NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
 Error SystemError(const std::string& what, const char* tag) {
   const std::error_code error(errno, std::generic_category());

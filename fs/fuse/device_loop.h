@@ -46,7 +46,7 @@ class DeviceLoop {
 
  private:
   explicit DeviceLoop(fuse_session* session) : session_(session) {}
-  Status WaitForRequest(int epoll);
+  static Status WaitForRequest(int epoll);
   Status ReadRequests(const std::function<bool()>& done);
 
   fuse_session* const session_;

@@ -13,8 +13,10 @@
 namespace bt::fuse {
 namespace {
 
+// NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables): of each thread; libfuse hands nothing along
 thread_local std::string unfinished_line;
 thread_local std::string last_message;
+// NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
 std::string Trimmed(std::string_view text) {
   while (text.ends_with('\n')) {

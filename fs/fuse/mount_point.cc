@@ -37,6 +37,7 @@ Status RunFusermount(std::vector<std::string> words) {
   UniqueFd writing(pipe_ends[1]);
   words.insert(words.begin(), "fusermount3");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }

@@ -224,7 +224,8 @@ bool Reply::Data(const SharedPieces& pieces) {
   std::vector<iovec> parts;
   parts.reserve(pieces.size());
   for (const SharedBytes& piece : pieces) {
-    parts.push_back({const_cast<std::byte*>(piece.bytes.data()), piece.bytes.size()});  // iovec knows no const
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): iovec knows no const
+    parts.push_back({const_cast<std::byte*>(piece.bytes.data()), piece.bytes.size()});
   }
   fuse_req_t request = Take();
   return request != nullptr && Finish(fuse_reply_iov(request, parts.data(), static_cast<int>(parts.size())));

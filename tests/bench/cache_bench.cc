@@ -52,7 +52,7 @@ void BM_GranuleChecksum(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(GranuleChecksum(7, ++granule, bytes));
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kGranule));
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(kGranule));
 }
 BENCHMARK(BM_GranuleChecksum);
 
@@ -79,7 +79,7 @@ void BM_ReadVerified(benchmark::State& state) {
     }
     at = (at + length) % kFileBytes;
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * length));
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(length));
 }
 BENCHMARK(BM_ReadVerified)->Arg(64_KiB)->Arg(1_MiB);
 

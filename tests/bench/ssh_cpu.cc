@@ -159,6 +159,7 @@ void Run(std::uint64_t mib, int rounds, bool alone) {
   const std::uint64_t size = mib * 1024 * 1024 / kSpan * kSpan;
   const double gib = static_cast<double>(size) / (1024.0 * 1024 * 1024);
   std::vector<std::unique_ptr<Bench>> benches;
+  benches.reserve(std::size(kCiphers));
   for (const Cipher& cipher : kCiphers) {
     benches.push_back(std::make_unique<Bench>(cipher, size));
   }
@@ -177,7 +178,8 @@ void Run(std::uint64_t mib, int rounds, bool alone) {
       }
     }
   }
-  std::string heads, rule = "|---|";
+  std::string heads;
+  std::string rule = "|---|";
   for (const auto& [kind, measure] : kinds) {
     heads += " " + kind + " |";
     rule += "---|";

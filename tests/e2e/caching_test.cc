@@ -194,7 +194,7 @@ class CachingOnASmallDisk : public Caching {
     if (::geteuid() != 0) {
       GTEST_SKIP() << "only root can mount a small disk";
     }
-    ServiceTest::SetUp();
+    ServiceTest::SetUp();  // NOLINT(bugprone-parent-virtual-call): Promises would mount before there is a disk
     Run("mkdir $D/disk; mount -t tmpfs -o size=8m tmpfs $D/disk");
     Run("for i in 1 2 3; do head -c 7000000 /dev/urandom > $S/f$i; touch -d 2024-05-05 $S/f$i; done");
     Mount({"--cache-dir", (local() / "disk/cache").string()});

@@ -16,13 +16,13 @@ namespace stdfs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 std::uint64_t Seed() {
-  static const std::uint64_t seed = [] {
+  static const std::uint64_t kSeed = [] {
     const char* given = std::getenv("BT_FAULT_SEED");
     const std::uint64_t drawn = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
     std::cout << "BT_FAULT_SEED=" << drawn << "\n";
     return drawn;
   }();
-  return seed;
+  return kSeed;
 }
 
 void FaultTest::SetUp() {

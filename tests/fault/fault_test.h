@@ -29,7 +29,7 @@ class FaultTest : public e2e::ServiceTest {
   app::MountStatus Status();
   // Until the link is in one of the states ("up", "backing off or dialing", ...); false after 60 s.
   bool WaitForLink(const std::string& state);
-  bool WaitUntil(const std::function<bool()>& condition, seconds patience = seconds(60));
+  static bool WaitUntil(const std::function<bool()>& condition, seconds patience = seconds(60));
 
   // Cuts the link again and again until the end of the test; prints the seed.
   void CutEvery(milliseconds min, milliseconds max);
@@ -37,14 +37,14 @@ class FaultTest : public e2e::ServiceTest {
 
   // A program in the mount, and how long a signal takes to end it.
   std::unique_ptr<Program> StartShell(const std::string& command);
-  milliseconds TimeToEnd(Program& program, int signal);
+  static milliseconds TimeToEnd(Program& program, int signal);
 
   struct Usage {
     std::size_t descriptors = 0;
     std::size_t threads = 0;
     std::size_t resident_kib = 0;
   };
-  Usage UsageOfDaemon();
+  static Usage UsageOfDaemon();
 };
 
 std::uint64_t Seed();  // of this run; BT_FAULT_SEED repeats one

@@ -58,12 +58,12 @@ class Walk {
     return std::uniform_int_distribution<std::uint64_t>(0, below - 1)(random_);
   }
   std::string Name() {
-    static const std::vector<std::string> directories{"", "", "d0/", "d1/", "d0/e/"};
-    return directories[Draw(directories.size())] + std::string(1, static_cast<char>('a' + Draw(6)));
+    static const std::vector<std::string> kDirectories{"", "", "d0/", "d1/", "d0/e/"};
+    return kDirectories[Draw(kDirectories.size())] + std::string(1, static_cast<char>('a' + Draw(6)));
   }
   std::string Directory() {
-    static const std::vector<std::string> names{"d0", "d1", "d0/e", "d2", "."};
-    return names[Draw(names.size())];
+    static const std::vector<std::string> kNames{"d0", "d1", "d0/e", "d2", "."};
+    return kNames[Draw(kNames.size())];
   }
 
   void Do(Tree& mounted, Tree& local);
@@ -91,7 +91,7 @@ void Walk::ChangeOnServer() {
       if (fd < 0) {
         return ErrorName(errno);
       }
-      const std::string said = Tree::Said(::write(fd, bytes.data(), bytes.size()));
+      std::string said = Tree::Said(::write(fd, bytes.data(), bytes.size()));
       ::close(fd);
       return said;
     };
@@ -135,10 +135,10 @@ void Walk::Do(Tree& mounted, Tree& local) {
     case 0:
     case 1:
     case 2: {
-      static const std::vector<int> kinds{
+      static const std::vector<int> kKinds{
           O_RDWR | O_CREAT, O_RDWR | O_CREAT | O_EXCL,    O_RDONLY, O_WRONLY | O_APPEND, O_RDWR | O_CREAT | O_TRUNC,
           O_RDWR,           O_WRONLY | O_CREAT | O_APPEND};
-      const int flags = kinds[Draw(kinds.size())];
+      const int flags = kKinds[Draw(kKinds.size())];
       what_ = fmt::format("open {} {:o}", name, flags);
       both([&](Tree& tree) { return tree.Open(name, flags); });
       break;
@@ -208,7 +208,7 @@ void Walk::Do(Tree& mounted, Tree& local) {
       }
       both([&](Tree& tree) {
         tree.CloseHandlesOf(other);
-        const std::string result = Tree::Said(::rename(tree.At(name).c_str(), tree.At(other).c_str()));
+        std::string result = Tree::Said(::rename(tree.At(name).c_str(), tree.At(other).c_str()));
         if (result == "0") {
           tree.Renamed(name, other);
         }

@@ -4,7 +4,7 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -58,7 +58,7 @@ Result<UniqueFd> TcpConnect(const OpContext& ctx, const std::string& host, std::
   UniqueFd fd(socket == CURL_SOCKET_BAD ? -1 : ::fcntl(socket, F_DUPFD_CLOEXEC, 0));
   curl_multi_remove_handle(multi.get(), easy);
   if (!fd) {
-    return Error{Code::kInternal, std::string("The new connection cannot be taken over: ") + std::strerror(errno),
+    return Error{Code::kInternal, "The new connection cannot be taken over: " + std::generic_category().message(errno),
                  "access.connect", Fate::kNotSent};
   }
   TRY(SetNonBlocking(fd.get()));

@@ -14,6 +14,7 @@ namespace bt {
 // Before there are threads.
 inline void SetUpHeaps() {
 #ifdef __GLIBC__
+  // NOLINTBEGIN(concurrency-mt-unsafe): before there are threads
   // One for all threads: malloc_trim() shrinks the end of the first one only, up to kKept would stay in each other.
   // Small blocks come from each thread's own cache, the lock of the heap is for the few large ones.
   constexpr int kHeaps = 1;
@@ -23,6 +24,7 @@ inline void SetUpHeaps() {
   constexpr int kKept = 32 << 20;  // bytes of the heap, and the largest block that is taken from it
   ::mallopt(M_TRIM_THRESHOLD, kKept);
   ::mallopt(M_MMAP_THRESHOLD, kKept);
+  // NOLINTEND(concurrency-mt-unsafe)
 #endif
 }
 

@@ -13,7 +13,7 @@ namespace bt {
 template <typename T>
 struct UninitializedAllocator : std::allocator<T> {
   template <typename U>
-  struct rebind {
+  struct rebind {  // NOLINT(readability-identifier-naming): what allocators are asked for
     using other = UninitializedAllocator<U>;
   };
 

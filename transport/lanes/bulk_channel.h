@@ -21,8 +21,6 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
   // `number` tells channels apart for the life of the pool. `first` is the first channel of its lane: reads use only
   // these, since one channel can fill a connection downwards.
   BulkChannel(std::shared_ptr<RemoteFs> fs, std::uint64_t number, bool first);
-  BulkChannel(const BulkChannel&) = delete;
-  BulkChannel& operator=(const BulkChannel&) = delete;
 
   // Work on the channel: bytes that count as under way while this lives. An idle channel is one without.
   class Use {
@@ -31,6 +29,8 @@ class BulkChannel : public std::enable_shared_from_this<BulkChannel> {
     ~Use();
     Use(Use&& other) noexcept : channel_(std::move(other.channel_)), bytes_(other.bytes_) {}
     Use& operator=(Use&&) = delete;
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
 
     BulkChannel& channel() const { return *channel_; }
     // Only while the Use lives; may fail at any time, as a connection does.

@@ -27,6 +27,8 @@ class LaneFile final : public RemoteFile {
 
   LaneFile(std::shared_ptr<LanePool> pool, const RemotePath& path, const OpenFlags& flags, OpenedFile opened);
   ~LaneFile() override;
+  LaneFile(const LaneFile&) = delete;
+  LaneFile& operator=(const LaneFile&) = delete;
 
   Result<std::size_t> Read(const OpContext& ctx, std::uint64_t offset, std::span<std::byte> out) override;
   Status Write(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes) override;

@@ -92,6 +92,8 @@ class LanePool {
     InteractiveShare(InteractiveShare&& other) noexcept
         : pool_(std::exchange(other.pool_, nullptr)), bytes_(other.bytes_) {}
     InteractiveShare& operator=(InteractiveShare&&) = delete;
+    InteractiveShare(const InteractiveShare&) = delete;
+    InteractiveShare& operator=(const InteractiveShare&) = delete;
 
    private:
     LanePool* pool_;

@@ -23,6 +23,8 @@ class LaneSession final : public Session {
   ~LaneSession() override {
     pool_->Stop(Error{Code::kDisconnected, "the session ended", "lanes.ended", Fate::kUnknown});
   }
+  LaneSession(const LaneSession&) = delete;
+  LaneSession& operator=(const LaneSession&) = delete;
 
   RemoteFs& fs() override { return fs_; }
   const std::string& host_key() const override { return interactive_->host_key(); }

@@ -43,6 +43,7 @@ class StatBeside {
   StatBeside(const OpContext& ctx, RemoteFile& file) : asking_([this, &ctx, &file] { answer_ = file.Stat(ctx); }) {}
   StatBeside(const StatBeside&) = delete;
   StatBeside& operator=(const StatBeside&) = delete;
+  ~StatBeside() = default;
 
   // Blocks for the answer. Once.
   Result<Attributes> Take() {
@@ -59,8 +60,6 @@ class StatBeside {
 class Growth {
  public:
   explicit Growth(std::uint64_t size) : base_(size), acknowledged_(size), sent_(size) {}
-  Growth(const Growth&) = delete;
-  Growth& operator=(const Growth&) = delete;
 
   // A write that ends at `end`: before it is sent, and after the server has acknowledged it.
   void OnSend(std::uint64_t end);

@@ -135,6 +135,8 @@ class SftpClient::Call {
  public:
   Call(Call&&) noexcept = default;
   Call& operator=(Call&& other) noexcept;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
   ~Call();
 
   // Blocks until the reply, the deadline or the cancellation. While bytes of any reply come in, the deadline counts

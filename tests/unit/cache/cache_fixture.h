@@ -55,7 +55,7 @@ class CacheTest : public ::testing::Test {
     return OpenCache({.directory = directory(), .limit = limit, .reserve = 0});
   }
   static std::unique_ptr<BlockCache> OpenCache(BlockCacheOptions options) {
-    auto cache = BlockCache::Open(std::move(options));
+    auto cache = BlockCache::Open(options);
     EXPECT_TRUE(cache.ok()) << (cache.ok() ? "" : cache.error().text);
     return cache.ok() ? std::move(*cache) : nullptr;
   }
