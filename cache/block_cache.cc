@@ -41,11 +41,11 @@ Status PrepareDirectory(const std::filesystem::path& directory) {
     std::filesystem::create_directories(directory.parent_path(), problem);
   }
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return Unusable(directory, std::generic_category().message(errno));
+    return Unusable(directory, SystemText(errno));
   }
   struct stat status {};
   if (::stat(directory.c_str(), &status) != 0) {
-    return Unusable(directory, std::generic_category().message(errno));
+    return Unusable(directory, SystemText(errno));
   }
   if (!S_ISDIR(status.st_mode)) {
     return Unusable(directory, "it is not a directory");
@@ -57,7 +57,7 @@ Status PrepareDirectory(const std::filesystem::path& directory) {
     return Unusable(directory, "other users may write to it; name another one, or take that right away (chmod go-w)");
   }
   if (::access(directory.c_str(), R_OK | X_OK) != 0) {
-    return Unusable(directory, std::generic_category().message(errno));
+    return Unusable(directory, SystemText(errno));
   }
   return {};
 }
@@ -68,7 +68,7 @@ Result<std::unique_ptr<BlockCache>> BlockCache::Open(const BlockCacheOptions& op
   TRY(PrepareDirectory(options.directory));
   struct statvfs space {};
   if (::statvfs(options.directory.c_str(), &space) != 0) {
-    return Unusable(options.directory, std::generic_category().message(errno));
+    return Unusable(options.directory, SystemText(errno));
   }
   const std::uint64_t disk = std::uint64_t{space.f_blocks} * space.f_frsize;
   BlockCacheLedger::Limits limits;

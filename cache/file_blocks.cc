@@ -248,7 +248,7 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
     if (disk_ != nullptr) {
       staged_.push_back({.source = source.id, .ticket = fetch.ticket, .fetched_at = ended, .pending = {}});
     }
-    Arrived(fetch, bytes, ended).storing = disk_ != nullptr;
+    Arrived(fetch, bytes, ended);
   }
   if (disk_ != nullptr) {
     Store(fetch, span);
@@ -257,13 +257,13 @@ Result<std::size_t> FileBlocks::Bring(const OpContext& ctx, const Source& source
   return got;
 }
 
-FileBlocks::Extent& FileBlocks::Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) {
+void FileBlocks::Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) {
   Extent& extent = extents_.at(fetch.begin);  // only ready ones are dropped
   extent.ready = true;
   extent.bytes = std::move(bytes);
   extent.fetched_at = when;
+  extent.storing = disk_ != nullptr && !extent.from_disk;
   changed_.NotifyAll();
-  return extent;
 }
 
 void FileBlocks::Store(const Fetch& fetch, std::span<const std::byte> bytes) {

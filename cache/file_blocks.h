@@ -146,7 +146,7 @@ class FileBlocks : public std::enable_shared_from_this<FileBlocks> {
   void StartAhead(const Source& source, const std::vector<Fetch>& fetches);
   // Brings the bytes of a registered extent. The number of bytes: fewer than asked when the file ends earlier.
   Result<std::size_t> Bring(const OpContext& ctx, const Source& source, const Fetch& fetch);
-  Extent& Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) REQUIRES(mutex_);
+  void Arrived(const Fetch& fetch, std::shared_ptr<const std::byte[]> bytes, TimePoint when) REQUIRES(mutex_);
   // Hands fetched bytes, which are in staged_, to the disk.
   void Store(const Fetch& fetch, std::span<const std::byte> bytes);
   void Stored(const Fetch& fetch);

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <ctime>
 #include <random>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -109,8 +108,7 @@ Error CacheError(int problem, std::string_view what, const std::filesystem::path
     default:
       break;
   }
-  return Error{code, fmt::format("cannot {} {}: {}", what, file.string(), std::generic_category().message(problem)),
-               "cache.disk"};
+  return Error{code, fmt::format("cannot {} {}: {}", what, file.string(), SystemText(problem)), "cache.disk"};
 }
 
 int RenameToFreeName(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -113,7 +113,7 @@ SetTimes::SetTimes(const std::filesystem::path& file) {
   file_ = OpenLocked(file);
   if (!file_) {
     spdlog::warn("{}: {}: the nanoseconds of times that are set will not outlive this mount", file.string(),
-                 std::generic_category().message(errno));
+                 SystemText(errno));
     return;
   }
   Load(file);
@@ -277,8 +277,7 @@ void SetTimes::Change(const Record& record) {
   }
   if (!WriteWhole(file_.get(), bytes) && before <= kMaxFileBytes) {
     file_bytes_.store(kMaxFileBytes);  // a cut record: nothing behind it would be read
-    spdlog::warn("the nanoseconds of times that are set cannot be kept on this disk: {}",
-                 std::generic_category().message(errno));
+    spdlog::warn("the nanoseconds of times that are set cannot be kept on this disk: {}", SystemText(errno));
   }
 }
 

@@ -31,7 +31,7 @@ constexpr auto kAnswerPatience = std::chrono::seconds(2);         // for a mount
 constexpr std::size_t kLongestLine = 4U << 20U;
 
 Error SystemError(const std::string& what) {
-  return Error{Code::kConfig, fmt::format("{}: {}", what, std::generic_category().message(errno)), "app.control"};
+  return Error{Code::kConfig, fmt::format("{}: {}", what, SystemText(errno)), "app.control"};
 }
 
 // A folder of this user's that nobody else may enter.
@@ -111,8 +111,7 @@ Result<UniqueFd> Connect(const std::filesystem::path& socket) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const Code code = errno == ECONNREFUSED || errno == ENOENT ? Code::kNotFound : Code::kUnavailable;
-    return Error{code, fmt::format("{}: {}", socket.string(), std::generic_category().message(errno)),
-                 "app.control-connect"};
+    return Error{code, fmt::format("{}: {}", socket.string(), SystemText(errno)), "app.control-connect"};
   }
   return fd;
 }

@@ -65,8 +65,7 @@ Result<Standin> StartStandin(const std::filesystem::path& directory) {
   std::array<int, 2> to_child{};
   std::array<int, 2> from_child{};
   if (::pipe2(to_child.data(), O_CLOEXEC) != 0 || ::pipe2(from_child.data(), O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
-                 "demo.pipe"};
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", SystemText(errno)), "demo.pipe"};
   }
   const UniqueFd child_input(to_child[0]);
   Standin standin{.lifeline = UniqueFd(to_child[1]), .environment = {}};
@@ -93,8 +92,7 @@ Result<Standin> StartStandin(const std::filesystem::path& directory) {
   posix_spawn_file_actions_destroy(&actions);
   child_output.Reset();
   if (problem != 0) {
-    return Error{Code::kInternal, fmt::format("cannot start {}: {}", name, std::generic_category().message(problem)),
-                 "demo.start"};
+    return Error{Code::kInternal, fmt::format("cannot start {}: {}", name, SystemText(problem)), "demo.start"};
   }
 
   const std::string line = TRY(ReadLine(output.get()));

@@ -44,8 +44,7 @@ Status LogToFile(const std::filesystem::path& file, bool debug) {
   // Made here so that it never exists with wider permissions.
   const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!made) {
-    return Error{Code::kConfig,
-                 fmt::format("cannot write the log {}: {}", file.string(), std::generic_category().message(errno)),
+    return Error{Code::kConfig, fmt::format("cannot write the log {}: {}", file.string(), SystemText(errno)),
                  "app.log"};
   }
   try {

@@ -1,7 +1,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -22,7 +21,7 @@ int Printed(int code) {
   if (std::fflush(stdout) == 0) {
     return code;
   }
-  fmt::print(stderr, "bt-mount: cannot write to standard output: {}\n", std::generic_category().message(errno));
+  fmt::print(stderr, "bt-mount: cannot write to standard output: {}\n", SystemText(errno));
   return code == 0 ? 1 : code;
 }
 

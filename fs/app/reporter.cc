@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -140,15 +139,13 @@ std::unique_ptr<Reporter> MakeTerminalReporter() { return std::make_unique<Termi
 Result<std::variant<std::unique_ptr<Reporter>, int>> ForkIntoBackground() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
-                 "app.pipe"};
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", SystemText(errno)), "app.pipe"};
   }
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) {
-    return Error{Code::kInternal,
-                 fmt::format("cannot start the mount process: {}", std::generic_category().message(errno)), "app.fork"};
+    return Error{Code::kInternal, fmt::format("cannot start the mount process: {}", SystemText(errno)), "app.fork"};
   }
   using Outcome = std::variant<std::unique_ptr<Reporter>, int>;
   if (child == 0) {

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -44,8 +43,7 @@ std::string ReadToEnd(int fd) {
 Result<ProcessOutcome> RunProcess(const std::vector<std::string>& command) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", std::generic_category().message(errno)),
-                 "app.pipe"};
+    return Error{Code::kInternal, fmt::format("cannot make a pipe: {}", SystemText(errno)), "app.pipe"};
   }
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
@@ -66,8 +64,7 @@ Result<ProcessOutcome> RunProcess(const std::vector<std::string>& command) {
   write_end.Reset();
   if (problem != 0) {
     return Error{problem == ENOENT ? Code::kNotFound : Code::kInternal,
-                 fmt::format("cannot run {}: {}", command.front(), std::generic_category().message(problem)),
-                 "app.spawn"};
+                 fmt::format("cannot run {}: {}", command.front(), SystemText(problem)), "app.spawn"};
   }
 
   ProcessOutcome outcome;

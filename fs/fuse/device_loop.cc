@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,8 +29,7 @@ thread_local bool current_buffer_kept = false;
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
 Error SystemError(const std::string& what, const char* tag) {
-  const std::error_code error(errno, std::generic_category());
-  return Error{Code::kInternal, what + ": " + error.message(), tag};
+  return Error{Code::kInternal, what + ": " + SystemText(errno), tag};
 }
 
 }  // namespace

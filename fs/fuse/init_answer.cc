@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cstddef>
-#include <system_error>
 
 #include "fs/fuse/call.h"
 
@@ -34,7 +33,7 @@ Status AllowParallelLookups(fuse_session* session) {
   const fuse_custom_io io{.writev = Write, .read = Read, .splice_receive = nullptr, .splice_send = nullptr};
   const int problem = fuse_session_custom_io(session, &io, fuse_session_fd(session));
   if (problem != 0) {
-    return Error{Code::kInternal, "watching /dev/fuse: " + std::generic_category().message(-problem), "mount.io"};
+    return Error{Code::kInternal, "watching /dev/fuse: " + SystemText(-problem), "mount.io"};
   }
   return {};
 }

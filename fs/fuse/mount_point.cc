@@ -23,8 +23,6 @@
 namespace bt::fuse {
 namespace {
 
-std::string SystemText(int error) { return std::error_code(error, std::generic_category()).message(); }
-
 Error ConfigError(std::string text, const char* tag) { return Error{Code::kConfig, std::move(text), tag}; }
 
 // Runs fusermount3 and waits for it; its own words when it fails.

@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <string>
-#include <system_error>
 
 #include "transport/base/socket_options.h"
 
@@ -35,7 +34,7 @@ Status StopWaker::Wait(const OpContext& ctx, int fd, short events) {
     const auto timeout = ctx.Remaining(read_end_ ? kLongest : kWithoutPipe);
     const int ready = ::poll(watched.data(), watched.size(), static_cast<int>(timeout.count()));
     if (ready < 0 && errno != EINTR) {
-      return Error{Code::kInternal, "poll: " + std::generic_category().message(errno), "access.poll", Fate::kNotSent};
+      return Error{Code::kInternal, "poll: " + SystemText(errno), "access.poll", Fate::kNotSent};
     }
     if (ready > 0 && watched[0].revents != 0) {
       return {};

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include <fmt/format.h>
 
@@ -58,8 +57,8 @@ Result<UniqueFd> TcpConnect(const OpContext& ctx, const std::string& host, std::
   UniqueFd fd(socket == CURL_SOCKET_BAD ? -1 : ::fcntl(socket, F_DUPFD_CLOEXEC, 0));
   curl_multi_remove_handle(multi.get(), easy);
   if (!fd) {
-    return Error{Code::kInternal, "The new connection cannot be taken over: " + std::generic_category().message(errno),
-                 "access.connect", Fate::kNotSent};
+    return Error{Code::kInternal, "The new connection cannot be taken over: " + SystemText(errno), "access.connect",
+                 Fate::kNotSent};
   }
   TRY(SetNonBlocking(fd.get()));
   TuneForLongLink(fd.get());

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -42,7 +41,7 @@ std::string OpensslReason() {
     return {};
   }
   if (ERR_SYSTEM_ERROR(code)) {
-    return std::generic_category().message(static_cast<int>(ERR_GET_REASON(code)));
+    return SystemText(static_cast<int>(ERR_GET_REASON(code)));
   }
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : fmt::format("error {:x}", code);
@@ -162,7 +161,7 @@ Error TlsStream::Ended(int ssl_error, const char* doing) {
     case SSL_ERROR_ZERO_RETURN:
       return Disconnected("the peer ended the connection");
     case SSL_ERROR_SYSCALL:
-      reason = system_error != 0 ? std::generic_category().message(system_error) : "the peer ended the connection";
+      reason = system_error != 0 ? SystemText(system_error) : "the peer ended the connection";
       break;
     default:
       reason = OpensslReason();
@@ -264,7 +263,7 @@ Result<std::size_t> PlainStream::Read(std::span<std::byte> out) {
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
     return std::size_t{0};
   }
-  return Disconnected(fmt::format("reading broke off: {}", std::generic_category().message(errno)));
+  return Disconnected(fmt::format("reading broke off: {}", SystemText(errno)));
 }
 
 Result<std::size_t> PlainStream::Write(std::span<const std::byte> bytes) {
@@ -278,7 +277,7 @@ Result<std::size_t> PlainStream::Write(std::span<const std::byte> bytes) {
   if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
     return std::size_t{0};
   }
-  return Disconnected(fmt::format("writing broke off: {}", std::generic_category().message(errno)));
+  return Disconnected(fmt::format("writing broke off: {}", SystemText(errno)));
 }
 
 short PlainStream::poll_events(bool want_write) const {

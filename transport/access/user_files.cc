@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -36,7 +35,7 @@ Result<std::optional<std::string>> ReadUserFile(const std::filesystem::path& pat
     if (errno == ENOENT || errno == ENOTDIR) {
       return std::optional<std::string>();
     }
-    return fail(std::generic_category().message(errno));
+    return fail(SystemText(errno));
   }
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0 || S_ISDIR(status.st_mode)) {
@@ -52,7 +51,7 @@ Result<std::optional<std::string>> ReadUserFile(const std::filesystem::path& pat
       continue;
     }
     if (got < 0) {
-      return fail(std::generic_category().message(errno));
+      return fail(SystemText(errno));
     }
     text.resize(have + static_cast<std::size_t>(got));
     if (got == 0) {

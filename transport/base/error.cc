@@ -1,5 +1,7 @@
 #include "transport/base/error.h"
 
+#include <system_error>
+
 namespace bt {
 
 Error Error::Within(std::string_view what) && {
@@ -73,6 +75,8 @@ std::string_view CodeName(Code code) {
   }
   return "unknown";
 }
+
+std::string SystemText(int error) { return std::generic_category().message(error); }
 
 std::string Describe(const Error& error) {
   std::string line = error.text.empty() ? std::string(CodeName(error.code)) : error.text;

@@ -68,6 +68,9 @@ struct [[nodiscard]] Error {
 // A short lower-case name of the code, for logs and tests: "not-found".
 std::string_view CodeName(Code code);
 
+// The system's words for an errno: "No such file or directory". Unlike strerror(3) from any thread.
+std::string SystemText(int error);
+
 // "text [tag]" or just the code's name when there is no text.
 std::string Describe(const Error& error);
 

@@ -9,7 +9,6 @@
 
 #include <cerrno>
 #include <string>
-#include <system_error>
 
 namespace bt {
 namespace {
@@ -54,7 +53,7 @@ void ResetConnection(int fd) {
 Status SetNonBlocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL, 0);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-    return Error{Code::kInternal, "fcntl: " + std::generic_category().message(errno), "base.fcntl", Fate::kNotSent};
+    return Error{Code::kInternal, "fcntl: " + SystemText(errno), "base.fcntl", Fate::kNotSent};
   }
   return {};
 }

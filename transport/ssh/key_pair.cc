@@ -13,7 +13,6 @@
 
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include "transport/base/unique_fd.h"
 #include "transport/ssh/openssh_key.h"
@@ -45,9 +44,7 @@ Result<SecretBytes> ReadKeyFile(const std::filesystem::path& path) {
     if (errno == ENOENT || errno == ENOTDIR) {
       return Error{Code::kNotFound, fmt::format("there is no {}", path.string()), "ssh.key-missing", Fate::kNotSent};
     }
-    return ConfigError(
-        fmt::format("cannot read the SSH key {}: {}", path.string(), std::generic_category().message(errno)),
-        "ssh.key-read");
+    return ConfigError(fmt::format("cannot read the SSH key {}: {}", path.string(), SystemText(errno)), "ssh.key-read");
   }
   SecretBytes bytes(kMaxKeyFile + 1);
   std::size_t size = 0;
@@ -57,9 +54,8 @@ Result<SecretBytes> ReadKeyFile(const std::filesystem::path& path) {
       continue;
     }
     if (got < 0) {
-      return ConfigError(
-          fmt::format("cannot read the SSH key {}: {}", path.string(), std::generic_category().message(errno)),
-          "ssh.key-read");
+      return ConfigError(fmt::format("cannot read the SSH key {}: {}", path.string(), SystemText(errno)),
+                         "ssh.key-read");
     }
     if (got == 0) {
       break;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <set>
 #include <string>
 
@@ -46,6 +47,8 @@ TEST(Error, DescribeShowsTextAndTag) {
   EXPECT_EQ(Describe(Error{Code::kFailure, "", "a.b"}), "failure [a.b]");
   EXPECT_EQ(Describe(Error{Code::kFailure, "", ""}), "failure");
 }
+
+TEST(Error, SystemTextSaysWhatAnErrnoMeans) { EXPECT_EQ(SystemText(ENOENT), "No such file or directory"); }
 
 TEST(Error, IsAnAnswerUnlessSaidOtherwise) { EXPECT_EQ(Error{}.fate, Fate::kAnswered); }
 
