@@ -19,8 +19,9 @@ constexpr std::uint64_t kMuchToComeWeight = 16;
 constexpr std::chrono::seconds kAtRest{3};
 
 // Bulk bytes under way on the interactive lane while bulk lanes are opened, and get their handles. Reads: a usual TCP
-// window, which is what the way holds; requests of people queue behind whatever is more.
-constexpr std::uint64_t kReadShare = 4_MiB;
+// window, which is what the way holds, but for some room: an answer to people that finds it full waits for as long as
+// the way takes.
+constexpr std::uint64_t kReadShare = 4_MiB - 512_KiB;
 // Writes: half a window more, so that neither of the two channels runs dry.
 constexpr std::uint64_t kWriteShare = 6_MiB;
 // More would wait on a bulk lane. The interactive one helps with reads where the distance is what limits them all, and
