@@ -59,7 +59,7 @@ class Service : public testing::Environment {
     }
     standin::Options options;
     options.sshd.sftp = standin::SftpMode::kPlain;
-    standin_ = Must(standin::Standin::Start(std::move(options)));
+    standin_ = Must(standin::Standin::Start(options));
 
     std::map<std::string, std::string> variables = standin_->Environment();
     // No files of whoever runs the tests: the key pair is made in memory.

@@ -80,11 +80,11 @@ ServiceTest::~ServiceTest() {
   }
 }
 
-void ServiceTest::StartService(standin::Options options) {
+void ServiceTest::StartService(const standin::Options& options) {
   ASSERT_FALSE(directory_.empty()) << "no temporary directory";
   ASSERT_EQ(::access("/dev/fuse", R_OK | W_OK), 0) << "these tests mount: they need /dev/fuse";
   service_.reset();
-  auto started = standin::Standin::Start(std::move(options));
+  auto started = standin::Standin::Start(options);
   ASSERT_TRUE(started.ok()) << started.error().text;
   service_ = std::move(*started);
 

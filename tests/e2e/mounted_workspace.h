@@ -31,7 +31,7 @@ class ServiceTest : public testing::Test {
   void TearDown() override;
 
   // Starts it (or another one in its place) and sets environment_ to it.
-  void StartService(standin::Options options);
+  void StartService(const standin::Options& options);
 
   // Runs bt-mount with these words to its end, which in the background is when it is mounted or has failed.
   Finished BtMount(const Words& words);

@@ -91,6 +91,11 @@ bool LaneFile::AtRest(const LanePool& pool, const Attributes& when_opened, TimeP
          (mtime == when_opened.mtime && Clock::now() - opened_at >= kAtRest);
 }
 
+std::optional<LanePool::InteractiveShare> LaneFile::ShareBesides(const BulkChannel& channel, std::size_t bytes) {
+  return channel.under_way() > kFullLane && pool_->window_bound() ? pool_->TryTakeShare(bytes, kShareBesides)
+                                                                  : std::nullopt;
+}
+
 LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
   for (;;) {
     const std::uint64_t seen = pool_->changes();
@@ -109,10 +114,8 @@ LaneFile::Way LaneFile::FindWayToRead(const OpContext& ctx, std::size_t bytes) {
     }
     auto way = channels.empty() ? std::nullopt : reading_->Choose(channels, bytes);
     if (way) {
-      if (way->use.channel().under_way() > kFullLane && pool_->window_bound()) {
-        if (auto share = pool_->TryTakeShare(bytes, kShareBesides)) {
-          return Way{std::nullopt, std::move(share)};
-        }
+      if (auto share = ShareBesides(way->use.channel(), bytes)) {
+        return Way{std::nullopt, std::move(share)};
       }
       return Way{std::move(way), std::nullopt};
     }

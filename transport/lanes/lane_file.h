@@ -53,6 +53,8 @@ class LaneFile final : public RemoteFile {
     std::optional<Stripe::Way> bulk;
     std::optional<LanePool::InteractiveShare> interactive;
   };
+  // Of the interactive lane, for a read that would wait on this channel while distance limits all lanes.
+  std::optional<LanePool::InteractiveShare> ShareBesides(const BulkChannel& channel, std::size_t bytes);
   Way FindWayToRead(const OpContext& ctx, std::size_t bytes);
   Result<Way> FindWayToWrite(const OpContext& ctx, std::size_t bytes);
   Status WriteBulk(const OpContext& ctx, std::uint64_t offset, std::span<const std::byte> bytes);

@@ -13,16 +13,15 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <iostream>
 
 #include "tests/support/standin/client.h"
 #include "tests/support/standin/control.h"
 #include "transport/base/units.h"
 
+namespace bt::standin {
 namespace {
-
-using namespace bt;
-using namespace bt::standin;
 
 struct ServeOptions {
   Options standin;
@@ -164,9 +163,7 @@ int WithTarget(const std::string& text, const Work& work) {
   return status.ok() ? 0 : Fail(status.error());
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   ServeOptions options;
   std::string target;
   std::string key_file;
@@ -206,4 +203,12 @@ int main(int argc, char** argv) {
     return SendCommand(socket_path, command);
   }
   return Serve(options);
+}
+
+}  // namespace
+}  // namespace bt::standin
+
+int main(int argc, char** argv) try { return bt::standin::Main(argc, argv); } catch (const std::exception& problem) {
+  std::fprintf(stderr, "bt-standin: %s\n", problem.what());
+  return 1;
 }

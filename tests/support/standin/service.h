@@ -59,8 +59,8 @@ class Service {
 
  private:
   HttpResponse Search(const HttpRequest& request);
-  HttpResponse DescribeJob(const std::string& project, const std::string& job);
-  HttpResponse SignForJob(const std::string& project, const std::string& job, const HttpRequest& request);
+  HttpResponse DescribeJob(const std::string& project, const std::string& id);
+  HttpResponse SignForJob(const std::string& project, const std::string& id, const HttpRequest& request);
   HttpResponse SignForModel(const std::string& model, const std::string& deployment, const HttpRequest& request);
   HttpResponse Sign(const HttpRequest& request, const std::string& subject, int node, const std::string& user);
 

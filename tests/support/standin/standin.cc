@@ -143,7 +143,7 @@ Standin::Standin(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Standin::~Standin() = default;
 
-Result<std::unique_ptr<Standin>> Standin::Start(Options options) {
+Result<std::unique_ptr<Standin>> Standin::Start(const Options& options) {
   auto parts = std::make_unique<Parts>(TRY(Home::Open(options.directory)));
   const std::string run = parts->home.run();
   const std::string tap_program = options.tap_program.empty() ? TapBesideProgram() : options.tap_program;

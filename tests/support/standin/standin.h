@@ -59,7 +59,7 @@ struct Counters {
 class Standin {
  public:
   // Blocks for some 100 ms: keys, certificates, servers.
-  static Result<std::unique_ptr<Standin>> Start(Options options);
+  static Result<std::unique_ptr<Standin>> Start(const Options& options);
   // Ends everything: connections are closed, servers and what they started are killed.
   ~Standin();
   Standin(const Standin&) = delete;

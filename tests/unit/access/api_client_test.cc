@@ -276,6 +276,7 @@ TEST_F(ApiClientTest, ServesSeveralThreads) {
   const auto server = Serve([](const HttpRequest&) { return HttpReply("200 OK", kJob); });
   const auto client = Client(server->port());
   std::vector<std::jthread> threads;
+  threads.reserve(4);
   std::atomic<int> good = 0;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {

@@ -52,10 +52,10 @@ class NodeDialerTest : public ::testing::Test {
     return std::make_unique<NodeDialer>(*access::ParseTarget(target), std::move(credentials).value(),
                                         std::move(key_pair).value(), DialerOptions::From(environment));
   }
-  Error Refused(NodeDialer& dialer) {
+  static Error Refused(NodeDialer& dialer) {
     const Result<DialedNode> node = dialer.Dial(OpContext::WithTimeout(30s));
     EXPECT_FALSE(node.ok());
-    const Error error = node.ok() ? Error{} : node.error();
+    Error error = node.ok() ? Error{} : node.error();
     EXPECT_EQ(error.text.find("hidden"), std::string::npos) << error.text;
     EXPECT_EQ(error.fate, Fate::kNotSent);
     return error;

@@ -30,9 +30,9 @@ Ran RunShell(const std::string& command) {
   return ran;
 }
 
-void StandinTest::Launch(Options options) {
+void StandinTest::Launch(const Options& options) {
   standin_.reset();
-  auto started = Standin::Start(std::move(options));
+  auto started = Standin::Start(options);
   ASSERT_TRUE(started.ok()) << started.error().text;
   standin_ = std::move(*started);
   for (const auto& [name, value] : standin_->Environment()) {

@@ -22,7 +22,7 @@ Ran RunShell(const std::string& command);
 class StandinTest : public testing::Test {
  protected:
   void SetUp() override { Launch({}); }
-  void Launch(Options options);
+  void Launch(const Options& options);
 
   // Writes a key pair and a certificate by way of the API, to use with Ssh() and Sftp().
   void Login();
