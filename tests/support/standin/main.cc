@@ -208,7 +208,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace bt::standin
 
-int main(int argc, char** argv) try { return bt::standin::Main(argc, argv); } catch (const std::exception& problem) {
+int main(int argc, char** argv) try {
+  return bt::standin::Main(argc, argv);
+} catch (const std::exception& problem) {  // of the library: memory, a thread that the system does not give
   std::fprintf(stderr, "bt-standin: %s\n", problem.what());
   return 1;
 }
