@@ -16,6 +16,8 @@
 #include <sstream>
 #include <system_error>
 
+#include "transport/base/error.h"
+
 namespace bt::e2e {
 namespace {
 
@@ -71,7 +73,7 @@ Program::Program(const Words& argv, const ProgramOptions& options)
   posix_spawn_file_actions_destroy(&actions);
   if (problem != 0) {
     pid_ = -1;
-    ADD_FAILURE() << "cannot start " << words.front() << ": " << std::generic_category().message(problem);
+    ADD_FAILURE() << "cannot start " << words.front() << ": " << SystemText(problem);
   }
 }
 

@@ -10,12 +10,12 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
-#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "transport/base/error.h"
 #include "transport/base/unique_fd.h"
 
 namespace bt::e2e {
@@ -62,25 +62,25 @@ std::string Noise(std::size_t size, std::uint64_t seed) {
 
 void WriteFile(const fs::path& file, std::string_view bytes) {
   UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  ASSERT_TRUE(fd) << file << ": " << std::generic_category().message(errno);
+  ASSERT_TRUE(fd) << file << ": " << SystemText(errno);
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd.get(), bytes.data(), bytes.size());
-    ASSERT_GT(written, 0) << file << ": " << std::generic_category().message(errno);
+    ASSERT_GT(written, 0) << file << ": " << SystemText(errno);
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
-  ASSERT_EQ(::close(fd.Release()), 0) << file << ": " << std::generic_category().message(errno);
+  ASSERT_EQ(::close(fd.Release()), 0) << file << ": " << SystemText(errno);
 }
 
 std::string ReadFile(const fs::path& file) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_TRUE(fd) << file << ": " << std::generic_category().message(errno);
+  EXPECT_TRUE(fd) << file << ": " << SystemText(errno);
   std::string bytes;
   std::array<char, 65536> chunk{};
   ssize_t got = 0;
   while (fd && (got = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
     bytes.append(chunk.data(), static_cast<std::size_t>(got));
   }
-  EXPECT_EQ(got, 0) << file << ": " << std::generic_category().message(errno);
+  EXPECT_EQ(got, 0) << file << ": " << SystemText(errno);
   return bytes;
 }
 

@@ -8,15 +8,13 @@
 
 #include <cerrno>
 #include <string>
-#include <system_error>
 #include <utility>
 
 namespace bt::test {
 namespace {
 
 Error Failed(const std::string& what) {
-  return Error{Code::kDisconnected, what + ": " + std::generic_category().message(errno), "test.socket",
-               Fate::kUnknown};
+  return Error{Code::kDisconnected, what + ": " + SystemText(errno), "test.socket", Fate::kUnknown};
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 
 #include "transport/base/thread_name.h"
 
@@ -25,7 +24,7 @@ constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr int kTurnPollMilliseconds = 1;  // the client tells nobody when it begins to wait
 
 Error SystemError(const char* what) {
-  return Error{Code::kInternal, fmt::format("{}: {}", what, std::strerror(errno)), "test.pipe"};
+  return Error{Code::kInternal, fmt::format("{}: {}", what, SystemText(errno)), "test.pipe"};
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(Standin& standin, con
   UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!listener || ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(listener.get(), 16) != 0) {
-    return Error{Code::kInvalid, path + ": " + std::strerror(errno), "standin.control"};
+    return Error{Code::kInvalid, path + ": " + SystemText(errno), "standin.control"};
   }
   return std::make_unique<ControlSocket>(standin, std::move(listener), std::move(on_quit));
 }

@@ -137,7 +137,7 @@ int SendCommand(const std::string& path, const std::string& command) {
   const std::string line = command + "\n";
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
-    return Fail({Code::kUnavailable, path + ": " + std::strerror(errno), "standin.main"});
+    return Fail({Code::kUnavailable, path + ": " + SystemText(errno), "standin.main"});
   }
   std::string answer;
   std::array<char, 4096> chunk;

@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <future>
 #include <map>
@@ -46,7 +45,7 @@ Result<pid_t> Fork(const Command& command) {
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) {
-    return Error{Code::kInternal, fmt::format("fork: {}", std::strerror(errno)), "standin.fork"};
+    return Error{Code::kInternal, fmt::format("fork: {}", SystemText(errno)), "standin.fork"};
   }
   if (child > 0) {
     return child;

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 
 namespace bt::standin {
 namespace {
@@ -23,7 +22,7 @@ sockaddr_in Loopback(std::uint16_t port) {
 }
 
 Error SocketError(const char* what) {
-  return Error{Code::kInternal, fmt::format("{}: {}", what, std::strerror(errno)), "standin.socket"};
+  return Error{Code::kInternal, fmt::format("{}: {}", what, SystemText(errno)), "standin.socket"};
 }
 
 void SetOption(int fd, int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); }

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <utility>
 
 namespace bt::standin {
@@ -37,7 +36,7 @@ Result<UniqueFd> Dial(const std::string& host, const std::string& port) {
   }
   ::freeaddrinfo(found);
   if (!fd) {
-    return Error{Code::kUnavailable, fmt::format("{}:{}: {}", host, port, std::strerror(errno)), "standin.dial"};
+    return Error{Code::kUnavailable, fmt::format("{}:{}: {}", host, port, SystemText(errno)), "standin.dial"};
   }
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
