@@ -52,15 +52,13 @@ Filesystem::State::State(RemoteFs& remote_fs, FilesystemOptions filesystem_optio
                                         .write_timeout = options.write_timeout}),
       just_closed(options.just_closed_for, [this](OpenFile& file) { writes.Released(file); }),
       refresher([this](const std::stop_token& stop) { Refresh(stop); }),
-      ahead(remote, inodes, listings,
+      ahead(remote, inodes, renames, listings,
             ListingAhead::Options{
                 .threads = options.attribute_ttl.count() > 0 ? options.listing_threads : 0,
                 .reachable = options.reachable,
                 .left_out = [this](const Name& name) { return reserved(name.text()); },
             }),
-      small_files(remote, inodes, reads,
-                  SmallFilesAhead::Options{.reachable = options.reachable, .moves = [this] { return ahead.moves(); }}) {
-}
+      small_files(remote, inodes, renames, reads, options.reachable) {}
 
 bool Filesystem::State::reserved(std::string_view name) const {
   return options.symlinks == SymlinkPolicy::kContained && name == kOutsideName;

@@ -22,7 +22,7 @@
 #include "fs/open_dir.h"
 #include "fs/open_file.h"
 #include "fs/read_order.h"
-#include "fs/renames_in_flight.h"
+#include "fs/renames.h"
 #include "fs/set_times.h"
 #include "fs/small_files_ahead.h"
 #include "fs/tree_order.h"
@@ -126,6 +126,8 @@ struct Filesystem::State {
   // Attributes of less than their lifetime.
   std::optional<Inode::Sight> SightFromMemory(Inode& inode);
   std::optional<OpenDir::Snapshot> SnapshotFromMemory(InodeNo directory);
+  // The directory as the server lists it now, which memory learns; asked for again when it was renamed meanwhile. 2 RT
+  Result<std::shared_ptr<const Listing>> List(const OpContext& ctx, InodeNo directory);
   Result<OpenDir::Snapshot> TakeSnapshot(const OpContext& ctx, InodeNo directory);
   void Fill(const OpenDir& open, const OpenDir::Snapshot& snapshot, off_t offset, bool with_lookups,
             DirectorySink& sink);
@@ -179,7 +181,7 @@ struct Filesystem::State {
 
   InodeTable inodes;
   ReadCache reads;
-  RenamesInFlight renames;
+  Renames renames;
   SetTimes set_times;
   HandleTable<FileHandle, OpenFile> files;
   HandleTable<DirectoryHandle, OpenDir> directories;

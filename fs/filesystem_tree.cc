@@ -158,12 +158,10 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
     const RemotePath to_directory = TRY(state.inodes.PathOf(new_parent));
     Status renamed;
     {
-      const RenamesInFlight::Mark mark(state.renames, from_directory / from);
       const InodeTable::Glimpse moving = state.inodes.Glance(parent, from);
       const bool directory = moving.inode == nullptr || moving.inode->is_directory();
-      if (directory) {
-        state.ahead.DirectoryMoves();
-      }
+      const Renames::Mark mark(state.renames, from_directory / from, to_directory / to,
+                               directory ? Renames::Kind::kDirectory : Renames::Kind::kFile);
       const auto change = state.reads.epochs().Begin({from_directory / from, to_directory / to},
                                                      directory ? PathEpochs::Kind::kTree : PathEpochs::Kind::kFile);
       const std::shared_ptr<OpenFile> closed =
@@ -178,11 +176,6 @@ Status Filesystem::Rename(const OpContext& ctx, InodeNo parent, std::string_view
       if (renamed.ok()) {
         state.set_times.Moved(from_directory / from, to_directory / to);
         state.Moved(parent, from, new_parent, to);
-      }
-      if (directory) {
-        state.ahead.DirectoryMoves();
-      }
-      if (renamed.ok()) {
         return closed != nullptr ? state.EndJustClosed(ctx, *closed) : renamed;
       }
     }

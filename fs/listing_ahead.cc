@@ -24,8 +24,9 @@ constexpr std::size_t kExpandedAtATime = 20'000;  // entries looked at under the
 
 }  // namespace
 
-ListingAhead::ListingAhead(RemoteFs& remote, InodeTable& inodes, DirectoryCache& cache, Options options)
-    : remote_(remote), inodes_(inodes), cache_(cache), options_(std::move(options)) {
+ListingAhead::ListingAhead(RemoteFs& remote, InodeTable& inodes, const Renames& renames, DirectoryCache& cache,
+                           Options options)
+    : remote_(remote), inodes_(inodes), renames_(renames), cache_(cache), options_(std::move(options)) {
   for (std::size_t i = 0; i < options_.threads; ++i) {
     threads_.emplace_back([this](const std::stop_token& stop) { Work(stop); });
   }
@@ -218,7 +219,7 @@ void ListingAhead::Work(const std::stop_token& stop) {
 }
 
 void ListingAhead::ListAll(const OpContext& ctx, std::vector<Wanted> batch) {
-  const std::uint64_t moves = moves_.load();
+  const Renames::Moment before = renames_.Now();
   const TimePoint asked_at = Clock::now();
   std::vector<DirectoryQuery> queries;
   std::vector<Wanted*> asked;  // what `queries` are of; null once answered
@@ -241,7 +242,8 @@ void ListingAhead::ListAll(const OpContext& ctx, std::vector<Wanted> batch) {
   }
   const auto listed = [&](std::size_t index, Result<DirectoryListing> listing) {
     if (asked[index] != nullptr) {
-      Listed(*std::exchange(asked[index], nullptr), asked_at, moves, std::move(listing));
+      Listed(*std::exchange(asked[index], nullptr), asked_at, renames_.Touched(queries[index].path, before),
+             std::move(listing));
     }
   };
   const std::size_t max_entries = refresh ? SIZE_MAX : options_.max_entries;
@@ -256,8 +258,7 @@ void ListingAhead::ListAll(const OpContext& ctx, std::vector<Wanted> batch) {
   }
 }
 
-void ListingAhead::Listed(const Wanted& wanted, TimePoint asked_at, std::uint64_t moves,
-                          Result<DirectoryListing> listing) {
+void ListingAhead::Listed(const Wanted& wanted, TimePoint asked_at, bool elsewhere, Result<DirectoryListing> listing) {
   Inode& inode = *wanted.pin.inode();
   if (!listing.ok() && listing.error().code == Code::kTooBig) {
     MutexLock lock(mutex_);
@@ -266,7 +267,7 @@ void ListingAhead::Listed(const Wanted& wanted, TimePoint asked_at, std::uint64_
     }
     too_big_[inode.number()] = asked_at;
   }
-  if (!listing.ok() || moves != moves_.load()) {
+  if (!listing.ok() || elsewhere) {
     cache_.Failed(inode.number());
     return;
   }

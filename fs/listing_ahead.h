@@ -18,6 +18,7 @@
 
 #include "fs/directory_cache.h"
 #include "fs/inode_table.h"
+#include "fs/renames.h"
 #include "fs/walk_watch.h"
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
@@ -34,7 +35,7 @@ class ListingAhead {
   };
 
   // All must outlive the object.
-  ListingAhead(RemoteFs& remote, InodeTable& inodes, DirectoryCache& cache, Options options);
+  ListingAhead(RemoteFs& remote, InodeTable& inodes, const Renames& renames, DirectoryCache& cache, Options options);
   ~ListingAhead();
   ListingAhead(const ListingAhead&) = delete;
   ListingAhead& operator=(const ListingAhead&) = delete;
@@ -45,11 +46,6 @@ class ListingAhead {
   void Missed(InodeNo directory);
   // A program has listed it: there is something more to keep fresh, and to look ahead from.
   void Listed(InodeNo directory);
-
-  // A directory was or will be renamed: listings that are on their way may be those of another directory now. Such
-  // listings are not to be believed: this number differs before and after.
-  void DirectoryMoves() { ++moves_; }
-  std::uint64_t moves() const { return moves_.load(); }
 
  private:
   struct Wanted {
@@ -75,15 +71,15 @@ class ListingAhead {
   void Want(InodeNo directory, TimePoint now) REQUIRES(mutex_);
   bool TooBig(InodeNo directory, TimePoint now) const REQUIRES(mutex_);
   void ListAll(const OpContext& ctx, std::vector<Wanted> batch);
-  // The answer for one of them, which was asked for at `asked_at`, after `moves`.
-  void Listed(const Wanted& wanted, TimePoint asked_at, std::uint64_t moves, Result<DirectoryListing> listing);
+  // The answer for one of them, which was asked for at `asked_at`. `elsewhere`: its path may be another's by now.
+  void Listed(const Wanted& wanted, TimePoint asked_at, bool elsewhere, Result<DirectoryListing> listing);
 
   RemoteFs& remote_;
   InodeTable& inodes_;
+  const Renames& renames_;
   DirectoryCache& cache_;
   const Options options_;
 
-  std::atomic<std::uint64_t> moves_{0};
   std::atomic<InodeNo> last_looked_up_{InodeNo{0}};
 
   Mutex mutex_;

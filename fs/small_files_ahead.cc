@@ -27,18 +27,20 @@ struct SmallFilesAhead::Kept {
   std::shared_ptr<FileBlocks> blocks;
 };
 
-SmallFilesAhead::SmallFilesAhead(RemoteFs& remote, InodeTable& inodes, ReadCache& reads, Options options)
+SmallFilesAhead::SmallFilesAhead(RemoteFs& remote, InodeTable& inodes, const Renames& renames, ReadCache& reads,
+                                 std::function<bool()> reachable)
     : remote_(remote),
       inodes_(inodes),
+      renames_(renames),
       reads_(reads),
-      options_(std::move(options)),
+      reachable_(std::move(reachable)),
       budget_(std::make_shared<MemoryBudget>(reads.options().memory / kShareOfMemory)),
       pool_(kThreads) {}
 
 SmallFilesAhead::~SmallFilesAhead() { pool_.Stop(); }
 
 void SmallFilesAhead::Want(InodeNo directory, const std::vector<DirEntry>& files) {
-  if (options_.reachable && !options_.reachable()) {
+  if (reachable_ && !reachable_()) {
     return;
   }
   const TimePoint now = Clock::now();
@@ -85,7 +87,7 @@ void SmallFilesAhead::WantOne(InodeNo directory, const DirEntry& file) {
 void SmallFilesAhead::Fetch(const std::shared_ptr<Kept>& kept) {
   const std::shared_ptr<Inode> inode = kept->pin.share();
   const OpContext ctx = OpContext::WithTimeout(kPatience, pool_.stopping());
-  const std::uint64_t moves = options_.moves();
+  const Renames::Moment before = renames_.Now();
   const TimePoint asked_at = Clock::now();
   const Result<RemotePath> path = inodes_.PathOf(inode->number());
   const auto epoch = path.ok() ? reads_.epochs().Of(*path) : std::nullopt;
@@ -99,7 +101,7 @@ void SmallFilesAhead::Fetch(const std::shared_ptr<Kept>& kept) {
   // An error is for the one who opens the file, and he will ask himself.
   Result<OpenedFile> opened = remote_.Open(ctx, *path, OpenFlags{.read = true}, 0);
   const Result<RemotePath> path_now = inodes_.PathOf(inode->number());
-  if (!opened.ok() || !path_now.ok() || *path_now != *path || moves != options_.moves()) {
+  if (!opened.ok() || !path_now.ok() || *path_now != *path || renames_.Touched(*path, before)) {
     return;
   }
   const Attributes attributes = opened->attributes;

@@ -17,6 +17,7 @@
 #include "cache/memory_budget.h"
 #include "cache/read_cache.h"
 #include "fs/inode_table.h"
+#include "fs/renames.h"
 #include "transport/base/sync.h"
 #include "transport/remote_fs.h"
 
@@ -26,12 +27,9 @@ class SmallFilesAhead {
  public:
   static constexpr std::uint64_t kSmallFile = 128U << 10U;  // bytes
 
-  struct Options {
-    std::function<bool()> reachable;       // empty: always
-    std::function<std::uint64_t()> moves;  // differs when a directory was or will be renamed meanwhile
-  };
-  // All must outlive the object.
-  SmallFilesAhead(RemoteFs& remote, InodeTable& inodes, ReadCache& reads, Options options);
+  // All must outlive the object. `reachable`: empty: always.
+  SmallFilesAhead(RemoteFs& remote, InodeTable& inodes, const Renames& renames, ReadCache& reads,
+                  std::function<bool()> reachable);
   ~SmallFilesAhead();
   SmallFilesAhead(const SmallFilesAhead&) = delete;
   SmallFilesAhead& operator=(const SmallFilesAhead&) = delete;
@@ -56,8 +54,9 @@ class SmallFilesAhead {
 
   RemoteFs& remote_;
   InodeTable& inodes_;
+  const Renames& renames_;
   ReadCache& reads_;
-  const Options options_;
+  const std::function<bool()> reachable_;
   const std::shared_ptr<MemoryBudget> budget_;  // goes with the last of what is kept
 
   Mutex mutex_;

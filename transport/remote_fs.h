@@ -92,7 +92,7 @@ struct DirectoryQuery {
 
 struct DirectoryListing {
   std::vector<DirEntry> entries;        // as ReadDirectory()
-  std::optional<Attributes> directory;  // its own, where the listing told them ("." is an entry)
+  std::optional<Attributes> directory;  // its own, where the server told them
 };
 
 class RemoteFs {

@@ -1,4 +1,6 @@
 // Making, listing and removing directories, and removing files.
+#include <thread>
+
 #include "tests/contract/contract_test.h"
 
 namespace bt::contract {
@@ -107,6 +109,33 @@ TEST_P(Directory, ListingWhatIsMissingIsNotFound) {
   EXPECT_TRUE(Fails(fs().ReadDirectory(Ctx(), P("none/d")), Code::kNotFound));
   EXPECT_TRUE(Fails(fs().ReadDirectory(Ctx(), P("file/d")), Code::kNotFound));
   EXPECT_TRUE(Fails(fs().ReadDirectory(Ctx(), P("dangling")), Code::kNotFound));
+}
+
+TEST_P(Directory, ThatIsRenamedWhileItIsListedIsMissingOrWhole) {
+  // OpenSSH leaves out what is not at the old path any more. Each round moves at another moment of the listing.
+  constexpr int kRounds = 300;
+  std::set<std::string> names;
+  server().MakeDirectory(P("d0"));
+  for (int i = 0; i < 250; ++i) {
+    names.insert(std::to_string(i));
+    server().WriteFile(P("d0/" + std::to_string(i)), "");
+  }
+  const auto path = [this](int round) { return P("d" + std::to_string(round)); };
+  for (int round = 0; round < kRounds; ++round) {
+    const std::jthread mover([&] {
+      const TimePoint then = Clock::now() + std::chrono::microseconds(round * 5);
+      while (Clock::now() < then) {
+      }
+      server().Move(path(round), path(round + 1));
+    });
+    const Result<std::vector<DirEntry>> listed = fs().ReadDirectory(Ctx(), path(round));
+    if (listed.ok()) {
+      ASSERT_EQ(listed->size(), names.size()) << "in round " << round;
+    } else {
+      ASSERT_TRUE(Fails(listed, Code::kNotFound));
+    }
+  }
+  EXPECT_EQ(List(path(kRounds)), names);
 }
 
 TEST_P(Directory, IsRemovedWhenEmpty) {

@@ -50,10 +50,20 @@ class DirectoryReader {
   }
 
  private:
+  // READDIRs, and behind them a look at the directory as the server has it at that path then.
+  struct Batch {
+    std::deque<SftpClient::Call> readdirs;
+    SftpClient::Call look;
+  };
+
   void SendBatch() {
-    std::vector<SftpClient::Call> calls =
-        session_.client().Submit(std::vector<Request>(batch_, ReaddirRequest(handle_->get())));
-    std::move(calls.begin(), calls.end(), std::back_inserter(on_the_way_));
+    std::vector<Request> requests(batch_, ReaddirRequest(handle_->get()));
+    requests.push_back(LstatRequest(path_.is_root() ? "/." : path_.text() + "/."));
+    std::vector<SftpClient::Call> calls = session_.client().Submit(std::move(requests));
+    Batch& batch = on_the_way_.emplace_back(Batch{{}, std::move(calls.back())});
+    calls.pop_back();
+    std::move(calls.begin(), calls.end(), std::back_inserter(batch.readdirs));
+    readdirs_on_the_way_ += batch.readdirs.size();
     // A batch that was made to measure is enough, most likely; the others are meant to keep the link busy.
     refill_at_ = std::exchange(to_measure_, false) ? 0 : batch_ / 2;
     batch_ = std::min(batch_ * 2, kWidestBatch);
@@ -62,18 +72,35 @@ class DirectoryReader {
   Status ReadAll() {
     SftpClient& client = session_.client();
     for (;;) {
-      if (on_the_way_.size() <= refill_at_) {
+      if (readdirs_on_the_way_ <= refill_at_) {
         SendBatch();
       }
-      SftpClient::Call call = std::move(on_the_way_.front());
-      on_the_way_.pop_front();
+      if (on_the_way_.front().readdirs.empty()) {
+        on_the_way_.pop_front();
+      }
+      std::deque<SftpClient::Call>& readdirs = on_the_way_.front().readdirs;
+      SftpClient::Call call = std::move(readdirs.front());
+      readdirs.pop_front();
+      --readdirs_on_the_way_;
       const Reply reply = TRY(call.Await(ctx_));
       const NamesReply names = TRY(client.Checked(DecodeNames(reply)));
       if (names.end_of_directory) {
-        return {};
+        return LookBack();
       }
       TRY(client.Checked(Add(names)));
     }
+  }
+
+  // OpenSSH leaves out of a listing, without a word, each entry that lstat() cannot find at the path that the directory
+  // was opened by: all that are left once it has been renamed, and every one of a directory that may be read but not
+  // searched. "." is such an entry, so a path at which it is found behind the last READDIR had the others, too.
+  Status LookBack() {
+    const WireAttributes seen =
+        TRY(session_.client().Take(ctx_, std::move(on_the_way_.front().look), DecodeAttributes));
+    if (seen.has_permissions()) {
+      directory_ = seen.values;
+    }
+    return {};
   }
 
   Status Add(const NamesReply& names) {
@@ -87,9 +114,6 @@ class DirectoryReader {
     }
     for (const NamesReply::Entry& entry : names.entries) {
       if (entry.name == "." || entry.name == "..") {
-        if (entry.name.size() == 1 && entry.attributes.has_permissions()) {
-          directory_ = entry.attributes.values;
-        }
         continue;
       }
       Result<Name> name = Name::Parse(entry.name);
@@ -150,7 +174,8 @@ class DirectoryReader {
   const std::size_t max_entries_;
 
   std::optional<ScopedHandle> handle_;
-  std::deque<SftpClient::Call> on_the_way_;
+  std::deque<Batch> on_the_way_;
+  std::size_t readdirs_on_the_way_ = 0;
   std::size_t refill_at_ = 0;  // this few on the way: time for the next batch
   std::vector<DirEntry> entries_;
   std::optional<Attributes> directory_;

@@ -284,5 +284,36 @@ TEST_F(Memory, DirectoriesInUseAreListedAgainInTimeAndOthersAreNot) {
   EXPECT_EQ(Look("f")->attributes.st_size, 7);
 }
 
+TEST_F(Memory, WhatIsListedWhileTheDirectoryIsRenamedIsNotBelieved) {
+  options_.listing_threads = 1;
+  options_.attribute_ttl = std::chrono::milliseconds(800);
+  remote_.WriteFile("/node/a/f", "1");
+  const InodeNo directory = InodeOf("a");
+  List(directory);
+  remote_.script().Hold(FakeOp::kRename, FaultScript::HoldPoint::kAfterDoing);
+  std::jthread renamer(
+      [&] { EXPECT_TRUE(fs().Rename(Soon(), kRootInode, "a", kRootInode, "b", RenameMode::kReplace).ok()); });
+  ASSERT_TRUE(remote_.script().WaitUntilHeld(FakeOp::kRename, 1));
+  remote_.MakeDirs("/node/a");  // what the path leads to now has nothing in it
+  ASSERT_TRUE(WaitForListings(remote_.script().count(FakeOp::kReadDirectory) + 1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  remote_.script().Release(FakeOp::kRename);
+  renamer.join();
+  EXPECT_EQ(List(directory).names(), (std::vector<std::string>{".", "..", "f"}));
+}
+
+TEST_F(Memory, AListingIsOfTheDirectoryThatWasOpenedWhateverTakesItsPlace) {
+  remote_.WriteFile("/node/a/f", "1");
+  remote_.WriteFile("/node/other/g", "1");
+  const InodeNo directory = InodeOf("a");
+  remote_.script().OnNextCall(
+      FakeOp::kReadDirectory, Fault::Do([&] {
+        EXPECT_TRUE(fs().Rename(Soon(), kRootInode, "a", kRootInode, "b", RenameMode::kReplace).ok());
+        EXPECT_TRUE(fs().Rename(Soon(), kRootInode, "other", kRootInode, "a", RenameMode::kReplace).ok());
+      }));
+  EXPECT_EQ(List(directory).names(), (std::vector<std::string>{".", "..", "f"}));
+  EXPECT_EQ(List(InodeOf("a")).names(), (std::vector<std::string>{".", "..", "g"}));
+}
+
 }  // namespace
 }  // namespace bt

@@ -171,18 +171,29 @@ TEST_F(Misbehaviour, EntriesWithoutAttributesAreAskedFor) {
   const Result<std::vector<DirEntry>> entries =
       List({{"whole"}, {"bare", std::nullopt}, {"gone", std::nullopt}, {"secret", std::nullopt}}, {},
            [](const SeenRequest& request) -> Bytes {
-             if (request.type != MessageType::kLstat) {
-               return {};
-             }
-             const std::string path(request.Reader().String());
-             return path == "/bare"   ? AttrsReply(request.id, 77, 0040755)
-                    : path == "/gone" ? StatusReply(request.id, StatusCode::kNoSuchFile)
-                                      : StatusReply(request.id, StatusCode::kPermissionDenied);
+             const std::string path(request.type == MessageType::kLstat ? request.Reader().String() : "");
+             return path == "/bare"     ? AttrsReply(request.id, 77, 0040755)
+                    : path == "/gone"   ? StatusReply(request.id, StatusCode::kNoSuchFile)
+                    : path == "/secret" ? StatusReply(request.id, StatusCode::kPermissionDenied)
+                                        : Bytes();
            });
   ASSERT_EQ(entries->size(), 3U);
   EXPECT_TRUE(entries->at(1).attributes.is_directory());
   EXPECT_EQ(entries->at(2).name.text(), "secret");
   EXPECT_EQ(entries->at(2).attributes.mode, 0U);
+}
+
+TEST_F(Misbehaviour, AListingThatMayHaveLeftOutEntriesIsAnErrorAndNotAShortListing) {
+  for (const auto& [status, code] : {std::pair(StatusCode::kNoSuchFile, Code::kNotFound),
+                                     std::pair(StatusCode::kPermissionDenied, Code::kPermissionDenied)}) {
+    const auto entries = List({{"one"}}, {}, [status](const SeenRequest& request) {
+      return request.type == MessageType::kLstat  ? StatusReply(request.id, status)
+             : request.type == MessageType::kStat ? AttrsReply(request.id, 0, 0040755)
+                                                  : Bytes();
+    });
+    ASSERT_FALSE(entries.ok());
+    EXPECT_EQ(entries.error().code, code);
+  }
 }
 
 TEST_F(Misbehaviour, AListingThatNeverEndsIsAnError) {
