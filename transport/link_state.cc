@@ -34,7 +34,7 @@ Action LinkState::OnDialed(TimePoint now) {
     return Action::kDrop;
   }
   not_before_ = {};
-  last_received_ = now;
+  connected_at_ = last_received_ = now;
   Enter(Phase::kUp, now);
   return Action::kNone;
 }
@@ -74,7 +74,7 @@ void LinkState::OnReceived(TimePoint at) {
   }
   last_received_ = std::max(last_received_, at);
   if (phase_ == Phase::kSuspect && at > since_) {
-    Enter(Phase::kUp, at);
+    Enter(Phase::kUp, connected_at_);
   }
 }
 

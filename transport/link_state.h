@@ -63,7 +63,7 @@ class LinkState {
   Action OnStop(TimePoint now);
 
   Phase phase() const { return phase_; }
-  TimePoint since() const { return since_; }
+  TimePoint since() const { return since_; }  // when it began; kUp: when it was connected, however often suspected
   // When OnTick wants to be called; TimePoint::max() for never.
   TimePoint next_wakeup() const;
 
@@ -76,6 +76,7 @@ class LinkState {
   Backoff backoff_;
   Phase phase_ = Phase::kDialing;
   TimePoint since_{};
+  TimePoint connected_at_{};
   TimePoint last_received_{};
   TimePoint dial_at_{};
   TimePoint last_dial_{};

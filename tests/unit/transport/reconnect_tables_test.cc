@@ -234,5 +234,13 @@ TEST(LinkState, ConnectionThatDiesYoungDoesNotResetTheBackoff) {
   EXPECT_LE(state.next_wakeup() - now, milliseconds(251));
 }
 
+TEST(LinkState, IsUpSinceItWasConnectedHoweverOftenItWasSuspected) {
+  Link link("suspect");
+  EXPECT_EQ(link.state.since(), kStart + seconds(7));
+  link.On("bytes received");
+  EXPECT_EQ(link.state.phase(), Phase::kUp);
+  EXPECT_EQ(link.state.since(), kStart);
+}
+
 }  // namespace
 }  // namespace bt
