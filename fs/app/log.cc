@@ -22,8 +22,9 @@ constexpr std::size_t kLogFiles = 3;
 
 void Use(std::shared_ptr<spdlog::logger> logger, bool debug) {
   logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ [%t] %v");
-  logger->set_level(debug ? spdlog::level::debug : spdlog::level::info);
-  logger->flush_on(spdlog::level::info);
+  const auto level = debug ? spdlog::level::debug : spdlog::level::info;
+  logger->set_level(level);
+  logger->flush_on(level);
   spdlog::set_default_logger(std::move(logger));
 }
 

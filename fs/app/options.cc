@@ -114,7 +114,7 @@ Result<Command> ParseMount(int argc, const char* const* argv) {
   app.add_flag("--no-cache", options.no_cache, "Keep nothing on this machine's disk");
   app.add_option("-o", words, "Mount options, see below")->take_all()->allow_extra_args(false);
   app.add_flag("-f,--foreground", options.foreground, "Stay in the foreground and log to the terminal");
-  app.add_flag("-d,--debug", options.debug, "Log each request (not its data)");
+  app.add_flag("-d,--debug", options.debug, "Log each request and how long it took (not its data)");
   if (auto ended = Run(app, argc, argv, "")) {
     return std::move(*ended);
   }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -111,6 +112,7 @@ fuse_req_t Reply::Take() {
 // `sent` is what libfuse says: 0, or a negative errno (ENOENT when the kernel has given up on the request).
 bool Reply::Finish(int sent) {
   ++counters_.succeeded;
+  LogDone();
   return sent == 0;
 }
 
@@ -268,6 +270,14 @@ void Reply::None() {
   if (fuse_req_t request = Take(); request != nullptr) {
     ++counters_.succeeded;
     fuse_reply_none(request);
+    LogDone();
+  }
+}
+
+void Reply::LogDone() const {
+  if (spdlog::should_log(spdlog::level::debug)) {
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun_);
+    spdlog::debug("{}: done after {} us", bt::fuse::Describe(subject_), took.count());
   }
 }
 

@@ -2,9 +2,9 @@
 // because a request without an answer would hang its caller for ever.
 //
 // Every method takes a Result, so that an operation is one line: the value when there is one, else the error's errno
-// and a line in the log. The methods return whether the kernel took the answer as a success. False means that it holds
-// nothing of what the value granted (a lookup, a handle), because the operation failed or because the kernel gave up on
-// the request: the caller gives back what it holds.
+// and a line in the log (at the level of debugging, each request has one). The methods return whether the kernel took
+// the answer as a success. False means that it holds nothing of what the value granted (a lookup, a handle), because
+// the operation failed or because the kernel gave up on the request: the caller gives back what it holds.
 //
 // Threading: one thread at a time; any thread.
 #pragma once
@@ -18,6 +18,7 @@
 #include "fs/filesystem.h"
 #include "fs/fuse/interrupt.h"
 #include "fs/fuse/libfuse.h"
+#include "transport/base/op_context.h"
 #include "transport/base/result.h"
 #include "transport/base/shared_bytes.h"
 
@@ -81,7 +82,9 @@ class Reply {
  private:
   fuse_req_t Take();
   bool Finish(int sent);
+  void LogDone() const;
 
+  const TimePoint begun_ = Clock::now();
   fuse_req_t request_;
   Subject subject_;
   ReplyCounters& counters_;

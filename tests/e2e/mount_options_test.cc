@@ -106,6 +106,21 @@ TEST_F(MountOptionsTest, InTheForegroundItServesUntilCtrlCAndLogsToTheTerminal) 
   EXPECT_EQ(Log(), "");
 }
 
+TEST_F(MountOptionsTest, DebuggingLogsEachRequest) {
+  WriteFile(server() / "f", "secret text");
+  Mount({"--debug"});
+  EXPECT_EQ(ReadFile(mount() / "f"), "secret text");
+  EXPECT_EQ(::access((mount() / "nothing").c_str(), F_OK), -1);
+  const auto deadline = std::chrono::steady_clock::now() + mount_timeout_;
+  while (Log().find("release #") == std::string::npos && std::chrono::steady_clock::now() < deadline) {
+    ::usleep(20'000);  // the kernel does not wait for this one
+  }
+  for (const char* telling : {"lookup #1/f: done after ", "open #", "read #", "release #", "lookup #1/nothing: "}) {
+    EXPECT_NE(Log().find(telling), std::string::npos) << telling << "\n" << Log();
+  }
+  EXPECT_EQ(Log().find("secret text"), std::string::npos);
+}
+
 TEST_F(MountOptionsTest, WithoutAMountPointItIsTheJobBelowHome) {
   const Finished mounted = BtMount({"demo123"});
   ASSERT_EQ(mounted.exit_code, 0) << mounted.all();
