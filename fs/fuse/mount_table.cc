@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <iterator>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 namespace bt::fuse {
@@ -68,11 +68,11 @@ std::vector<MountEntry> ParseMountInfo(std::string_view text) {
 
 Result<std::vector<MountEntry>> ReadMountTable() {
   std::ifstream file("/proc/self/mountinfo");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad()) {
+  std::ostringstream text;
+  if (!(text << file.rdbuf())) {
     return Error{Code::kFailure, "cannot read /proc/self/mountinfo: is /proc mounted?", "mount.table"};
   }
-  return ParseMountInfo(text);
+  return ParseMountInfo(text.view());
 }
 
 Result<std::vector<MountEntry>> FindMounts(std::string_view fs_type) {

@@ -75,7 +75,8 @@ Status ForEachPiece(std::size_t size, unsigned threads, const std::function<Stat
 // The parent's number, and when the process began.
 std::pair<pid_t, unsigned long long> ParentAndStart(const std::filesystem::path& process) {
   std::ifstream file(process / "stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::string text;
+  std::getline(file, text);  // nothing when the process ends meanwhile
   const std::size_t after_name = text.rfind(") ");
   if (after_name == std::string::npos) {
     return {0, 0};
