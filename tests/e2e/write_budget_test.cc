@@ -66,8 +66,9 @@ TEST_F(WriteBudget, WhatRsyncDoesToAFileTakesFourRoundTrips) {
   Run("mkdir tree; for i in $(seq 20); do echo $i > tree/f$i; done; touch -d '2020-02-02 02:02:02.5' tree/*");
   Measure("subprocess.run(['rsync', '-a', D + '/tree/', M + '/'], check=True)\n");
   EXPECT_LE(Turns(), 4 * kFiles + 4 * kOthers) << "create; write and close; times and mode; rename";
-  EXPECT_LE(Requests("fstat"), 2 * kFiles);
-  EXPECT_LE(Requests("fsetstat"), 2 * kFiles);
+  // A machine that stops rsync between times and mode lets the one leave without the other.
+  EXPECT_LE(Requests("fstat"), 2 * kFiles + kOthers);
+  EXPECT_LE(Requests("fsetstat"), 2 * kFiles + kOthers);
   EXPECT_EQ(Requests("write"), kFiles);
 }
 

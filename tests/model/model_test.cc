@@ -20,6 +20,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/app/control_socket.h"
 #include "tests/fault/fault_test.h"
 #include "tests/model/tree.h"
 
@@ -66,8 +67,15 @@ class Walk {
     return kNames[Draw(kNames.size())];
   }
 
+  void Compare(const std::string& mounted, const std::string& local) {
+    if (mounted != local) {
+      differences_ += fmt::format("the mount said {}, a local directory {}\n", mounted, local);
+    }
+  }
+
   void Do(Tree& mounted, Tree& local);
   void ChangeOnServer();
+  void LookAt(const std::string& name);
 
   std::mt19937_64 random_{g_seed};
   std::string what_;
@@ -119,15 +127,36 @@ void Walk::ChangeOnServer() {
     differences_ += fmt::format("the server's directory said {}, a local one {}\n", there, here);
   }
   std::this_thread::sleep_for(kSeen);
+  LookAt(name);
+}
+
+// While its link is down the mount shows what it saw last, by promise. So the change must be seen once, in time, while
+// the link is up; from then on what was seen last is the change.
+void Walk::LookAt(const std::string& name) {
+  const std::size_t slash = name.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : name.substr(0, slash);
+  const auto link = [] {
+    const std::vector<app::FoundMount> mounts = app::FindMounts(seconds(10));
+    return mounts.empty() ? app::MountStatus() : mounts.front().status;  // without a mount all answers are errors
+  };
+  for (app::MountStatus before = link();;) {
+    const std::string seen = mounted_.Stat(name);
+    const std::string listed = mounted_.List(directory);
+    const app::MountStatus after = link();
+    if (before.link == "up" && after.link == "up" && before.reconnects == after.reconnects) {
+      Compare(seen, reference_.Stat(name));
+      Compare(listed, reference_.List(directory));
+      return;
+    }
+    before = after;
+    std::this_thread::sleep_for(milliseconds(10));
+  }
 }
 
 void Walk::Do(Tree& mounted, Tree& local) {
   const auto both = [&](auto&& operation) {
-    const std::string a = operation(mounted);
-    const std::string b = operation(local);
-    if (a != b) {
-      differences_ += fmt::format("the mount said {}, a local directory {}\n", a, b);
-    }
+    const std::string said = operation(mounted);
+    Compare(said, operation(local));
   };
   const std::string name = Name();
   const std::string other = Name();
