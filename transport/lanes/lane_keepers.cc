@@ -171,8 +171,7 @@ void LanePool::Carry(const std::stop_token& stop, const Lane& lane) {
   const TimePoint began = Clock::now();
   const OpContext until_stopped{TimePoint::max(), stop};
   std::optional<Error> why;
-  bool idle = false;
-  while (!stop.stop_requested() && !(why = Ended(lane)) && !(idle = CloseIfIdle(lane))) {
+  while (!stop.stop_requested() && !(why = Ended(lane)) && !CloseIfIdle(lane)) {
     MutexLock lock(mutex_);
     changed_.Wait(mutex_, OpContext{Clock::now() + kLook, stop});
   }

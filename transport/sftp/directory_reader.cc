@@ -153,8 +153,9 @@ class DirectoryReader {
         }
       }
     }
-    for (auto index = gone.rbegin(); index != gone.rend(); ++index) {
-      entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(*index));
+    std::ranges::reverse(gone);  // each leaves the indices before it as they are
+    for (const std::size_t index : gone) {
+      entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(index));
     }
     return {};
   }
