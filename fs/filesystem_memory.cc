@@ -119,43 +119,31 @@ std::optional<OpenDir::Snapshot> Filesystem::State::SnapshotFromMemory(InodeNo d
   return listings.Take(directory, Clock::now(), reachable() ? Age::kFresh : Age::kAny);
 }
 
-Result<std::shared_ptr<const Listing>> Filesystem::State::List(const OpContext& ctx, InodeNo directory) {
-  for (;;) {
-    RemotePath asked;
-    const Renames::Moment before = renames.Now();
-    const TimePoint asked_at = Clock::now();
-    listings.Asking(TRY(inodes.Pin(directory)), asked_at, DirectoryCache::Purpose::kDemand);
-    Result<std::vector<DirEntry>> entries = OnPath(ctx, directory, [&](const RemotePath& path) {
-      asked = path;
-      return remote.ReadDirectory(ctx, path);
-    });
-    if (entries.ok() && !renames.Touched(asked, before)) {
-      std::erase_if(*entries, [this](const DirEntry& entry) { return reserved(entry.name.text()); });
-      auto listing = std::make_shared<const Listing>(asked_at, std::move(entries).value());
-      listings.Arrived(directory, listing, Clock::now(), DirectoryCache::Purpose::kDemand);
-      return listing;
-    }
-    listings.Failed(directory);
-    if (!entries.ok()) {
-      return std::move(entries).error();
-    }
-    TRY(renames.AwaitNone(ctx, asked));
-  }
-}
-
 Result<OpenDir::Snapshot> Filesystem::State::TakeSnapshot(const OpContext& ctx, InodeNo directory) {
+  using Purpose = DirectoryCache::Purpose;
   listings.AwaitArrival(ctx, directory);
   if (auto known = SnapshotFromMemory(directory)) {
     return *std::move(known);
   }
-  const std::shared_ptr<const Listing> listing = TRY(List(ctx, directory));
+  InodePin pin = TRY(inodes.Pin(directory));
+  const TimePoint asked_at = Clock::now();
+  listings.Asking(std::move(pin), asked_at, Purpose::kDemand);
+  Result<std::vector<DirEntry>> entries =
+      AskOnPath(ctx, directory, [&](const RemotePath& path) { return remote.ReadDirectory(ctx, path); });
+  if (!entries.ok()) {
+    listings.Failed(directory);
+    return std::move(entries).error();
+  }
+  std::erase_if(*entries, [this](const DirEntry& entry) { return reserved(entry.name.text()); });
+  const auto listing = std::make_shared<const Listing>(asked_at, std::move(entries).value());
+  listings.Arrived(directory, listing, Clock::now(), Purpose::kDemand);
   ahead.Listed(directory);
   // Names may have been changed from here while it was on its way.
   auto merged = listings.Take(directory, Clock::now(), Age::kAny);
-  if (merged && merged->listing->asked_at() >= listing->asked_at()) {
+  if (merged && merged->listing->asked_at() >= asked_at) {
     return *std::move(merged);
   }
-  return OpenDir::Snapshot{listing, listing->asked_at()};
+  return OpenDir::Snapshot{listing, asked_at};
 }
 
 void Filesystem::State::NoteOpened(InodeNo inode) {

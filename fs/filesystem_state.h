@@ -53,6 +53,21 @@ struct Filesystem::State {
       }
     }
   }
+  // The same for a question whose whole answer must be of this directory: none is believed that came while the path was
+  // being renamed, whatever it says.
+  template <typename Question>
+  auto AskOnPath(const OpContext& ctx, InodeNo directory, Question question)
+      -> std::invoke_result_t<Question, const RemotePath&> {
+    for (;;) {
+      const Renames::Moment before = renames.Now();
+      const RemotePath path = TRY(inodes.PathOf(directory));
+      auto answer = question(path);
+      if (!renames.Touched(path, before)) {
+        return answer;
+      }
+      TRY(renames.AwaitNone(ctx, path));
+    }
+  }
   // Whether the inode is not at `path` any more, once every rename that is on its way has ended.
   Result<bool> Moved(const OpContext& ctx, InodeNo inode, const RemotePath& path);
 
@@ -126,8 +141,6 @@ struct Filesystem::State {
   // Attributes of less than their lifetime.
   std::optional<Inode::Sight> SightFromMemory(Inode& inode);
   std::optional<OpenDir::Snapshot> SnapshotFromMemory(InodeNo directory);
-  // The directory as the server lists it now, which memory learns; asked for again when it was renamed meanwhile. 2 RT
-  Result<std::shared_ptr<const Listing>> List(const OpContext& ctx, InodeNo directory);
   Result<OpenDir::Snapshot> TakeSnapshot(const OpContext& ctx, InodeNo directory);
   void Fill(const OpenDir& open, const OpenDir::Snapshot& snapshot, off_t offset, bool with_lookups,
             DirectorySink& sink);
